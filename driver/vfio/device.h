@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+// One PCI function as VFIO shows it, whatever stands behind: a socket (vfio-user) or the kernel (vfio-pci).
+// Regions and interrupts are numbered as in <linux/vfio.h> (VFIO_PCI_BAR0_REGION_INDEX ...).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <warden/result.h>
+#include <warden/unique_fd.h>
+
+namespace warden::vfio {
+
+// Addresses of three different worlds; mixing them does not compile. (The third, an address on the card, is
+// chip::CardAddress.)
+struct Iova {
+  std::uint64_t value = 0;  // as the card sees host memory
+  auto operator<=>(const Iova&) const = default;
+};
+
+struct DeviceInfo {
+  std::uint32_t region_count = 0;
+  std::uint32_t irq_count = 0;
+  bool can_reset = false;  // VFIO_DEVICE_FLAGS_RESET
+};
+
+struct RegionInfo {
+  std::uint32_t index = 0;
+  std::uint64_t size_bytes = 0;  // 0: this function has no such region
+  bool readable = false;
+  bool writable = false;
+  bool mappable = false;  // map() may be tried; otherwise every access is trapped
+};
+
+struct IrqInfo {
+  std::uint32_t index = 0;
+  std::uint32_t count = 0;
+  bool eventfd = false;
+};
+
+enum class DmaAccess : std::uint32_t { kCardReads = 1, kCardWrites = 2, kBoth = 3 };
+
+struct HotResetInfo {
+  std::vector<std::string> dependents;  // PCI addresses of every function that this reset would take along
+};
+
+// A piece of a region mapped into this process. Unmapped with the object.
+class Mapping {
+ public:
+  Mapping() = default;
+  Mapping(void* base, std::size_t size_bytes) noexcept : base_(base), size_bytes_(size_bytes) {}
+  Mapping(Mapping&& other) noexcept;
+  Mapping& operator=(Mapping&& other) noexcept;
+  ~Mapping();
+
+  [[nodiscard]] void* base() const noexcept { return base_; }
+  [[nodiscard]] std::size_t size_bytes() const noexcept { return size_bytes_; }
+
+  // One naturally aligned access of exactly this width, never split, merged or moved across another of these by
+  // the compiler; as ordered as the hardware keeps uncached accesses. `offset` is not checked: the mapping's owner
+  // stays below size_bytes().
+  [[nodiscard]] std::uint32_t read32(std::size_t offset) const noexcept {
+    return *reinterpret_cast<const volatile std::uint32_t*>(static_cast<const std::byte*>(base_) + offset);
+  }
+  void write32(std::size_t offset, std::uint32_t value) const noexcept {
+    *reinterpret_cast<volatile std::uint32_t*>(static_cast<std::byte*>(base_) + offset) = value;
+  }
+
+ private:
+  void* base_ = nullptr;
+  std::size_t size_bytes_ = 0;
+};
+
+// Owner: whoever opened it. Threads: every call may be made from any thread; calls on one device are serialised by
+// the backend where the transport demands it. Errors: kOffBus is never made up here (all ones are data at this
+// level); kDisconnected when the card or its simulator is gone for good; kTimeout names what was awaited.
+class Device {
+ public:
+  Device(const Device&) = delete;
+  Device& operator=(const Device&) = delete;
+  virtual ~Device() = default;
+
+  // As the user named it: `vfio-user:/path/to.sock` or `0000:01:00.0`.
+  [[nodiscard]] virtual const std::string& name() const noexcept = 0;
+  [[nodiscard]] virtual DeviceInfo info() const noexcept = 0;
+  [[nodiscard]] virtual Result<RegionInfo> region(std::uint32_t index) const = 0;
+  [[nodiscard]] virtual Result<IrqInfo> irq(std::uint32_t index) const = 0;
+
+  // Trapped access, any length and alignment inside the region; a length of 1, 2, 4 or 8 at its natural alignment
+  // reaches the card as one access. Longer ones are cut as the transport needs, in ascending order.
+  [[nodiscard]] virtual Status read(std::uint32_t region, std::uint64_t offset, std::span<std::byte> into) = 0;
+  [[nodiscard]] virtual Status write(std::uint32_t region, std::uint64_t offset, std::span<const std::byte> from) = 0;
+
+  // kUnsupported where the region can't be mapped.
+  [[nodiscard]] virtual Result<Mapping> map(std::uint32_t region, std::uint64_t offset, std::uint64_t size_bytes) = 0;
+
+  // Vectors start..start+fds.size()-1 of interrupt `index` signal these eventfds (borrowed for the call only).
+  [[nodiscard]] virtual Status set_irq_eventfds(std::uint32_t index, std::uint32_t start, std::span<const int> fds) = 0;
+  // Takes every eventfd of interrupt `index` away.
+  [[nodiscard]] virtual Status disable_irqs(std::uint32_t index) = 0;
+
+  // Makes size_bytes of the file `memory` (from offset) visible to the card at `iova`. Page-aligned throughout.
+  [[nodiscard]] virtual Status dma_map(Iova iova, std::uint64_t size_bytes, int memory, std::uint64_t offset,
+                                       DmaAccess access) = 0;
+  [[nodiscard]] virtual Status dma_unmap(Iova iova, std::uint64_t size_bytes) = 0;
+
+  // The function reset that the kernel (or the server) chooses; config space is saved and restored around it.
+  [[nodiscard]] virtual Status reset() = 0;
+  [[nodiscard]] virtual Result<HotResetInfo> hot_reset_info() = 0;
+  [[nodiscard]] virtual Status hot_reset() = 0;
+
+  // The descriptors that keep this device open (one for vfio-user; device, group and container for the kernel),
+  // in the order adopt() wants them. Borrowed.
+  [[nodiscard]] virtual std::vector<int> descriptors() const = 0;
+
+ protected:
+  Device() = default;
+};
+
+struct OpenOptions {
+  // How long one request may take before the device counts as unresponsive.
+  int request_timeout_ms = 10'000;
+};
+
+// Opens `vfio-user:PATH` or a PCI address. Errors are one line with cause and cure.
+[[nodiscard]] Result<std::unique_ptr<Device>> open(std::string_view name, const OpenOptions& options = {});
+
+// Goes on with descriptors that another process of ours opened under this name and may have been killed with a
+// request under way: answers to its requests are recognised and dropped. Takes the descriptors.
+[[nodiscard]] Result<std::unique_ptr<Device>> adopt(std::string_view name, std::vector<UniqueFd> descriptors,
+                                                    const OpenOptions& options = {});
+
+// Whether `name` has the form of a device name at all; for command lines. The error says which forms there are.
+[[nodiscard]] Status check_name(std::string_view name);
+
+}  // namespace warden::vfio
