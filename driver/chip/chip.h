@@ -21,21 +21,21 @@
 namespace warden::chip {
 
 struct Identity {
-  std::string chip;                      // "wormhole"
-  std::string board;                     // "n150", "n300", ... or "unknown"
-  std::uint64_t board_id = 0;            // telemetry tags 1 and 2
-  std::uint16_t pci_device = 0;          // 0x401e
+  std::string chip;                          // "wormhole"
+  std::string board;                         // "n150", "n300", ... or "unknown"
+  std::uint64_t board_id = 0;                // telemetry tags 1 and 2
+  std::uint16_t pci_device = 0;              // 0x401e
   std::vector<std::uint8_t> harvested_rows;  // NoC #0 rows y that are fused off
 };
 
 struct Telemetry {
-  double asic_temperature_celsius = 0;  // tag 11, 16.16
+  double asic_temperature_celsius = 0;   // tag 11, 16.16
   double board_temperature_celsius = 0;  // tag 13, 16.16
-  std::uint32_t aiclk_mhz = 0;          // tag 14
-  std::uint32_t axiclk_mhz = 0;         // tag 15
-  std::uint32_t arcclk_mhz = 0;         // tag 16
-  std::uint32_t heartbeat = 0;          // tag 32
-  std::uint32_t firmware_bundle = 0;    // tag 28
+  std::uint32_t aiclk_mhz = 0;           // tag 14
+  std::uint32_t axiclk_mhz = 0;          // tag 15
+  std::uint32_t arcclk_mhz = 0;          // tag 16
+  std::uint32_t heartbeat = 0;           // tag 32
+  std::uint32_t firmware_bundle = 0;     // tag 28
 };
 
 struct ArcReply {
@@ -53,8 +53,8 @@ struct Evidence {
 };
 
 enum class ResetKind : std::uint8_t {
-  kAsic,   // ARC message 0x56, argument 0
-  kBoard,  // ARC message 0x56, argument 3: the board controller too
+  kAsic,    // ARC message 0x56, argument 0
+  kBoard,   // ARC message 0x56, argument 3: the board controller too
   kDevice,  // the function reset that VFIO chooses
 };
 
@@ -110,8 +110,7 @@ class Chip {
  protected:
   Chip() = default;
   friend class Handle;
-  [[nodiscard]] virtual Status read(std::uint64_t epoch, Tile tile, CardAddress address,
-                                    std::span<std::byte> into) = 0;
+  [[nodiscard]] virtual Status read(std::uint64_t epoch, Tile tile, CardAddress address, std::span<std::byte> into) = 0;
   [[nodiscard]] virtual Status write(std::uint64_t epoch, Tile tile, CardAddress address,
                                      std::span<const std::byte> from) = 0;
   [[nodiscard]] virtual Result<std::uint32_t> read32(std::uint64_t epoch, Tile tile, CardAddress address) = 0;

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+// The directory in use: one writer (wardend) and any number of readers.
+#pragma once
+
+#include <boost/interprocess/mapped_region.hpp>
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include <warden/result.h>
+
+#include "shm/directory_layout.h"
+#include "shm/memory.h"
+
+namespace warden::shm {
+
+// What an event says, before it has a number and a time.
+struct EventDraft {
+  EventKind kind{};
+  std::uint64_t reset_id = 0;
+  std::uint64_t device_mask = 0;
+  std::uint64_t deadline_ns = 0;
+  std::uint64_t value = 0;
+  ResetPhase phase = ResetPhase::kIdle;
+  ResetResult result = ResetResult::kNone;
+  int pid = 0;
+  std::uint64_t session_id = 0;
+  std::string_view text;
+};
+
+// A copy of an event, safe to read at leisure; text is always terminated.
+struct Event {
+  std::uint64_t number = 0;
+  std::uint64_t time_ns = 0;
+  std::uint64_t reset_id = 0;
+  std::uint64_t device_mask = 0;
+  std::uint64_t deadline_ns = 0;
+  std::uint64_t value = 0;
+  EventKind kind{};
+  ResetPhase phase{};
+  ResetResult result{};
+  int pid = 0;
+  std::uint64_t session_id = 0;
+  std::string text;
+};
+
+// Owner: wardend's keeper, which creates it and forks its workers: they inherit the writable mapping, the only one
+// there will ever be, since the file is sealed (FUTURE_WRITE, SHRINK, GROW, SEAL) as soon as it exists.
+// Threads: publish() is not: one thread, or a lock of the caller's.
+class DirectoryWriter {
+ public:
+  [[nodiscard]] static Result<DirectoryWriter> create();
+
+  [[nodiscard]] DirectoryHeader& header() noexcept;
+  [[nodiscard]] DeviceRecord& device(std::uint32_t index) noexcept;
+  [[nodiscard]] SessionRecord& session(std::uint32_t slot) noexcept;
+  [[nodiscard]] ListenerRecord& listener(std::uint32_t slot) noexcept;
+
+  // Writes the record, then moves the generation, then wakes everybody in one call.
+  void publish(const EventDraft& draft) noexcept;
+  // After being killed between two words of publish(): makes counters and ring agree again.
+  void repair() noexcept;
+
+  // For clients: read-only, reopened O_RDONLY. Borrowed.
+  [[nodiscard]] int reader_fd() const noexcept { return reader_fd_.get(); }
+  [[nodiscard]] int fd() const noexcept { return memory_.fd(); }
+
+ private:
+  DirectoryWriter(Memory memory, boost::interprocess::mapped_region region, UniqueFd reader_fd) noexcept;
+  Memory memory_;
+  boost::interprocess::mapped_region region_;
+  UniqueFd reader_fd_;
+};
+
+// Checks seals, size, magic, version and the place of each table before believing anything. Threads: any.
+class DirectoryReader {
+ public:
+  [[nodiscard]] static Result<DirectoryReader> open(UniqueFd fd);
+
+  [[nodiscard]] const DirectoryHeader& header() const noexcept;
+  [[nodiscard]] const DeviceRecord& device(std::uint32_t index) const noexcept;
+  [[nodiscard]] const SessionRecord& session(std::uint32_t slot) const noexcept;
+  [[nodiscard]] const ListenerRecord& listener(std::uint32_t slot) const noexcept;
+
+  // Number that the next event will get.
+  [[nodiscard]] std::uint64_t event_count() const noexcept;
+  // Event `number`; nothing if not written yet. kStale: the ring has gone round since; go on at event_count().
+  [[nodiscard]] Result<std::optional<Event>> event(std::uint64_t number) const;
+  // Returns when there may be an event with this number, or after `bound`.
+  void wait_for_event(std::uint64_t number, std::chrono::milliseconds bound) const noexcept;
+
+ private:
+  DirectoryReader(Memory memory, boost::interprocess::mapped_region region) noexcept;
+  Memory memory_;
+  boost::interprocess::mapped_region region_;
+};
+
+// CLOCK_BOOTTIME, the clock of every time in shared memory.
+[[nodiscard]] std::uint64_t boottime_ns() noexcept;
+
+}  // namespace warden::shm

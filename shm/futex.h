@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+// Waiting on a 32-bit word that several processes share, with a bound, always.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+
+namespace warden::shm {
+
+// Returns when the word is woken, no longer holds `seen`, a signal came, or `bound` has passed; the caller looks again.
+// Works on read-only shared mappings.
+void futex_wait(const std::atomic<std::uint32_t>& word, std::uint32_t seen, std::chrono::nanoseconds bound) noexcept;
+
+// Wakes everybody who waits on the word, in all processes.
+void futex_wake_all(const std::atomic<std::uint32_t>& word) noexcept;
+
+}  // namespace warden::shm

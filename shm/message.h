@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a client and wardend say to each other over the session socket (SOCK_SEQPACKET): one packet a message, a
+// fixed header, a fixed body for the kind, then its tail (text or data). Little-endian, no pointers.
+//
+// A request carries a number of the client's choice; its reply repeats it. Replies to numbers nobody awaits are
+// dropped: after a worker's restart a request may be sent, and answered, twice. Every request is therefore safe to
+// repeat (a reset is by its token).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace warden::shm {
+
+inline constexpr std::uint32_t kMessageMagic = 0x4e44'5257;  // "WRDN"
+inline constexpr std::uint16_t kProtocolVersion = 1;
+inline constexpr std::size_t kMaxMessageBytes = 64 * 1024;
+inline constexpr std::size_t kMaxDataBytes = 32 * 1024;  // of one tile read or write
+inline constexpr std::size_t kMaxMessageFds = 4;
+inline constexpr std::size_t kDeviceNameBytes = 240;
+inline constexpr std::size_t kSessionNameBytes = 32;
+inline constexpr const char* kDefaultSocketPath = "/run/warden/warden.sock";
+
+enum class MessageKind : std::uint16_t {
+  kHello = 1,          // Hello; the first message of a session
+  kWelcome = 2,        // Welcome + descriptors directory, ledger, doorbell [, notification socket]
+  kReply = 3,          // to everything else: Header.code, then the body named below, or the error's text
+  kListen = 4,         // Listen; the reply has no body
+  kOpenDevice = 5,     // OpenDevice; replied with DeviceOpened
+  kRead = 6,           // TileAccess; replied with the data
+  kWrite = 7,          // TileAccess + data; no body in the reply
+  kBroadcast = 8,      // TileAccess (rectangle) + data; no body in the reply
+  kRead32 = 9,         // TileAccess; replied with 4 bytes
+  kWrite32 = 10,       // TileAccess + 4 bytes; no body in the reply
+  kReset = 11,         // ResetRequest + JSON text {"devices":[...],"reason":"..."}; replied with ResetStarted
+  kReport = 12,        // ReportRequest; replied with JSON text: the report of that reset
+  kExtend = 13,        // ExtendRequest; replied with ExtendGranted
+  kListDevices = 14,   // no body; replied with JSON text
+  kListSessions = 15,  // no body; replied with JSON text
+};
+
+// JSON replies longer than this travel in a sealed memfd (one descriptor, empty tail).
+inline constexpr std::size_t kInlineTextBytes = 48 * 1024;
+
+struct Header {
+  std::uint32_t magic;
+  std::uint16_t kind;
+  std::uint16_t version;
+  std::uint32_t request;  // the client's number
+  std::uint32_t code;     // of a reply: 0 or warden::Code; the tail is then the error's text
+  std::uint64_t reserved;
+};
+static_assert(sizeof(Header) == 24);
+
+inline constexpr std::uint32_t kHelloPollable = 1;  // wants a notification socket: a byte for every event
+
+struct Hello {
+  std::uint32_t flags;
+  std::int32_t subject_pid;  // whose death ends this session's debts (a wrapper names its command); 0: itself
+  std::uint64_t reserved;
+  char name[kSessionNameBytes];
+};
+static_assert(sizeof(Hello) == 48);
+
+struct Welcome {
+  std::uint64_t session_id;
+  std::uint64_t instance_id;
+  std::uint64_t active_reset_id;  // already under way: owe it nothing, but stay off its devices
+  std::uint32_t slot;             // row of the session and listener tables
+  std::uint32_t flags;            // kSessionOperator
+};
+static_assert(sizeof(Welcome) == 32);
+
+struct Listen {
+  std::uint64_t device_mask;  // 0 stops listening; all ones: every device
+};
+static_assert(sizeof(Listen) == 8);
+
+struct OpenDevice {
+  char name[kDeviceNameBytes];  // exact name, or its number in the device table in decimal
+};
+static_assert(sizeof(OpenDevice) == 240);
+
+struct DeviceOpened {
+  std::uint32_t index;
+  std::uint32_t reserved;
+  std::uint64_t epoch;
+};
+static_assert(sizeof(DeviceOpened) == 16);
+
+struct TileAccess {
+  std::uint32_t device_index;
+  std::uint32_t length_bytes;  // of a read; of a write the tail's length must agree
+  std::uint64_t epoch;
+  std::uint64_t address;
+  std::uint8_t x, y;  // or the first corner of a rectangle
+  std::uint8_t last_x, last_y;
+  std::uint32_t reserved;
+};
+static_assert(sizeof(TileAccess) == 32);
+
+enum class TimeoutPolicy : std::uint32_t { kProceed = 0, kAbort = 1, kKill = 2 };
+enum class ConflictPolicy : std::uint32_t { kWait = 0, kRefuse = 1 };  // another reset is under way
+
+struct ResetRequest {
+  std::uint64_t token;             // random; the same token names the same reset
+  std::uint32_t timeout_ms;        // for acknowledgements
+  std::uint32_t extension_cap_ms;  // how much listeners may add to that altogether
+  std::uint32_t on_timeout;        // TimeoutPolicy
+  std::uint32_t on_conflict;       // ConflictPolicy
+  std::uint64_t reserved;
+};
+static_assert(sizeof(ResetRequest) == 32);
+
+struct ResetStarted {
+  std::uint64_t reset_id;
+};
+static_assert(sizeof(ResetStarted) == 8);
+
+struct ReportRequest {
+  std::uint64_t reset_id;
+};
+static_assert(sizeof(ReportRequest) == 8);
+
+struct ExtendRequest {
+  std::uint64_t reset_id;
+  std::uint32_t wanted_ms;
+  std::uint32_t reserved;
+};
+static_assert(sizeof(ExtendRequest) == 16);
+
+struct ExtendGranted {
+  std::uint32_t granted_ms;  // may be less than wanted, never more
+  std::uint32_t reserved;
+};
+static_assert(sizeof(ExtendGranted) == 8);
+
+}  // namespace warden::shm
