@@ -46,6 +46,9 @@ class Connection {
   // wardend waits for this session to answer this reset.
   [[nodiscard]] bool owes(std::uint64_t reset_id) const noexcept;
   [[nodiscard]] std::uint64_t active_reset_id() const noexcept;
+  [[nodiscard]] bool has_acknowledged(std::uint64_t reset_id) const noexcept {
+    return ledger_->acknowledged_reset_id() == reset_id;
+  }
   // Writes the answer where wardend reads it, and rings.
   void acknowledge(std::uint64_t reset_id) noexcept;
 
