@@ -95,6 +95,7 @@ class DirectoryReader {
   DirectoryReader(Memory memory, boost::interprocess::mapped_region region) noexcept;
   Memory memory_;
   boost::interprocess::mapped_region region_;
+  TablePlace devices_, sessions_, listeners_, events_;  // copies of what was checked
 };
 
 // CLOCK_BOOTTIME, the clock of every time in shared memory.
