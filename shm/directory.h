@@ -12,6 +12,7 @@
 #include <warden/result.h>
 
 #include "shm/directory_layout.h"
+#include "shm/futex.h"
 #include "shm/memory.h"
 
 namespace warden::shm {
@@ -58,7 +59,8 @@ class DirectoryWriter {
   [[nodiscard]] SessionRecord& session(std::uint32_t slot) noexcept;
   [[nodiscard]] ListenerRecord& listener(std::uint32_t slot) noexcept;
 
-  // Writes the record, then moves the generation, then wakes everybody in one call.
+  // Writes the record, then moves the generation, then wakes everybody concerned in one call: those who follow all
+  // events, and for announcements, results, new workers and devices everybody who waits.
   void publish(const EventDraft& draft) noexcept;
   // After being killed between two words of publish(): makes counters and ring agree again.
   void repair() noexcept;
@@ -88,8 +90,12 @@ class DirectoryReader {
   [[nodiscard]] std::uint64_t event_count() const noexcept;
   // Event `number`; nothing if not written yet. kStale: the ring has gone round since; go on at event_count().
   [[nodiscard]] Result<std::optional<Event>> event(std::uint64_t number) const;
-  // Returns when there may be an event with this number, or after `bound`.
-  void wait_for_event(std::uint64_t number, std::chrono::milliseconds bound) const noexcept;
+  // Returns when there may be an event with this number, or after `bound`. `wakes`: kWake... bits; with fewer than all
+  // it may sleep over events that do not concern the caller, who finds them in the ring later.
+  void wait_for_event(std::uint64_t number, std::chrono::milliseconds bound,
+                      std::uint32_t wakes = kAllWakes) const noexcept;
+  // Wakes who waits here for one of `wakes`: the bits that clients have for themselves.
+  void wake(std::uint32_t wakes) const noexcept;
 
  private:
   DirectoryReader(Memory memory, boost::interprocess::mapped_region region) noexcept;

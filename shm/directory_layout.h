@@ -49,7 +49,7 @@ struct alignas(64) DirectoryHeader {
   std::uint64_t reserved1[3];
 
   // -- one cache line of words that move --
-  Word32 generation;       // FUTEX_WAIT here; moves after every event. sync: directory.generation
+  Word32 generation;       // FUTEX_WAIT here, see kWake...; moves after every event. sync: directory.generation
   Word32 acks_target;      // the doorbell count at which the acknowledgement round of now is complete
   Word64 event_count;      // events ever written; the newest is event_count - 1. sync: directory.event_count
   Word64 active_reset_id;  // 0: none
@@ -61,6 +61,12 @@ struct alignas(64) DirectoryHeader {
 static_assert(sizeof(DirectoryHeader) == 192);
 static_assert(offsetof(DirectoryHeader, devices) == 32);
 static_assert(offsetof(DirectoryHeader, generation) == 128);
+
+// Who waits on `generation` for what (bits of FUTEX_WAIT_BITSET). A plain FUTEX_WAIT hears everything. A thousand
+// listeners must not be woken a thousand times to be told of each other's acknowledgements.
+inline constexpr std::uint32_t kWakeListeners = 1;  // announcements, results, new workers, devices
+inline constexpr std::uint32_t kWakeFollowers = 2;  // every event
+// The other bits are the clients' own: wardend's wakes for everybody set them too.
 
 enum class DeviceState : std::uint32_t { kAbsent = 0, kReady = 1, kResetting = 2, kFailed = 3, kLost = 4 };
 

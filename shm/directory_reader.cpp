@@ -136,11 +136,14 @@ Result<std::optional<Event>> DirectoryReader::event(std::uint64_t number) const 
   return fail(Code::kStale, "event " + std::to_string(number) + " was overwritten: the reader was lapped");
 }
 
-void DirectoryReader::wait_for_event(std::uint64_t number, std::chrono::milliseconds bound) const noexcept {
+void DirectoryReader::wait_for_event(std::uint64_t number, std::chrono::milliseconds bound,
+                                     std::uint32_t wakes) const noexcept {
   // The generation first: an event that comes between the two loads makes the wait return at once.
   const std::uint32_t seen = header().generation.load(std::memory_order_acquire);  // sync: directory.generation
   if (event_count() > number) return;
-  futex_wait(header().generation, seen, bound);
+  futex_wait(header().generation, seen, bound, wakes);
 }
+
+void DirectoryReader::wake(std::uint32_t wakes) const noexcept { futex_wake_all(header().generation, wakes); }
 
 }  // namespace warden::shm

@@ -75,6 +75,16 @@ EventRecord& event_slot(ipc::mapped_region& region, const DirectoryHeader& heade
                                 static_cast<std::uint32_t>(number & (kEventCapacity - 1)));
 }
 
+std::uint32_t wakes_for(EventKind kind) noexcept {
+  switch (kind) {
+    case EventKind::kAnnounce:
+    case EventKind::kResult:
+    case EventKind::kDevice:
+    case EventKind::kWorker: return kAllWakes;
+    default: return kWakeFollowers;
+  }
+}
+
 void fill(EventRecord& record, const EventDraft& draft) noexcept {
   record.time_ns = boottime_ns();
   record.reset_id = draft.reset_id;
@@ -147,7 +157,7 @@ void DirectoryWriter::publish(const EventDraft& draft) noexcept {
   head.event_count.store(number + 1, std::memory_order_release);  // sync: directory.event_count
   const std::uint32_t generation = head.generation.load(std::memory_order_relaxed);
   head.generation.store(generation + 1, std::memory_order_release);  // sync: directory.generation
-  futex_wake_all(head.generation);
+  futex_wake_all(head.generation, wakes_for(draft.kind));
 }
 
 void DirectoryWriter::repair() noexcept {

@@ -11,17 +11,20 @@
 
 namespace warden::shm {
 
-void futex_wait(const std::atomic<std::uint32_t>& word, std::uint32_t seen, std::chrono::nanoseconds bound) noexcept {
+void futex_wait(const std::atomic<std::uint32_t>& word, std::uint32_t seen, std::chrono::nanoseconds bound,
+                std::uint32_t wakes) noexcept {
   if (bound <= std::chrono::nanoseconds::zero()) return;
-  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(bound);
-  const timespec timeout{.tv_sec = static_cast<time_t>(seconds.count()),
-                         .tv_nsec = static_cast<long>((bound - seconds).count())};
+  // FUTEX_WAIT_BITSET takes the time at which to give up, by CLOCK_MONOTONIC.
+  const auto until = std::chrono::steady_clock::now().time_since_epoch() + bound;
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(until);
+  const timespec deadline{.tv_sec = static_cast<time_t>(seconds.count()),
+                          .tv_nsec = static_cast<long>((until - seconds).count())};
   // EAGAIN, EINTR and ETIMEDOUT mean the same to the caller: look again.
-  ::syscall(SYS_futex, &word, FUTEX_WAIT, seen, &timeout, nullptr, 0);
+  ::syscall(SYS_futex, &word, FUTEX_WAIT_BITSET, seen, &deadline, nullptr, wakes);
 }
 
-void futex_wake_all(const std::atomic<std::uint32_t>& word) noexcept {
-  ::syscall(SYS_futex, &word, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
+void futex_wake_all(const std::atomic<std::uint32_t>& word, std::uint32_t wakes) noexcept {
+  ::syscall(SYS_futex, &word, FUTEX_WAKE_BITSET, INT_MAX, nullptr, nullptr, wakes);
 }
 
 }  // namespace warden::shm

@@ -137,7 +137,8 @@ std::uint32_t DoorbellMemory::count() const noexcept {
 void DoorbellMemory::ring(std::uint32_t target) noexcept {
   Word32& word = doorbell_of(region_).count;
   const std::uint32_t sum = word.fetch_add(1, std::memory_order_acq_rel) + 1;  // sync: doorbell.count
-  if (sum == target) futex_wake_all(word);
+  // At or past it: whoever rings without being asked to must not make the last one miss.
+  if (static_cast<std::int32_t>(sum - target) >= 0) futex_wake_all(word);
 }
 
 void DoorbellMemory::wake() noexcept { futex_wake_all(doorbell_of(region_).count); }

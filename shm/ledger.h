@@ -47,7 +47,7 @@ class DoorbellMemory {
   [[nodiscard]] static Result<DoorbellMemory> open(UniqueFd fd);  // a client, or a new worker
 
   [[nodiscard]] std::uint32_t count() const noexcept;
-  // Adds one; wakes wardend only when the sum is `target`.
+  // Adds one; wakes wardend only when the sum has come to `target`.
   void ring(std::uint32_t target) noexcept;
   // Wakes a waiting wardend whatever the sum (wardend's own threads use it for other news).
   void wake() noexcept;

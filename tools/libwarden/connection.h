@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+// One attachment to one wardend: the socket and the shared memory that the handshake handed over. Never changes
+// afterwards; when it breaks, the client makes another.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <warden/result.h>
+#include <warden/session.h>
+
+#include "shm/directory.h"
+#include "shm/ledger.h"
+#include "shm/socket.h"
+#include "tools/libwarden/fork_guard.h"
+
+namespace warden::internal {
+
+using Clock = std::chrono::steady_clock;
+
+// Threads: any; the socket is read and written under the client's lock, the ledger under the listeners' lock.
+class Connection {
+ public:
+  // Connects and says hello, once. kNotFound, kDisconnected: nobody listens there; kBusy, kTimeout: somebody does, but
+  // hung up or did not answer.
+  [[nodiscard]] static Result<std::shared_ptr<Connection>> open(const std::string& path, const AttachOptions& options,
+                                                                Clock::time_point deadline);
+  Connection(shm::Packet packet, UniqueFd socket, const shm::Welcome& welcome, shm::DirectoryReader directory,
+             shm::LedgerWriter ledger, shm::DoorbellMemory doorbell);
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+  ~Connection();
+
+  [[nodiscard]] int socket() const noexcept { return fds_.get(0); }
+  [[nodiscard]] int notification() const noexcept { return fds_.get(1); }
+  [[nodiscard]] const shm::DirectoryReader& directory() const noexcept { return directory_; }
+  [[nodiscard]] const shm::Welcome& welcome() const noexcept { return welcome_; }
+  [[nodiscard]] bool is_operator() const noexcept { return (welcome_.flags & shm::kSessionOperator) != 0; }
+
+  // wardend closed its end.
+  [[nodiscard]] bool has_hung_up() const noexcept;
+  // wardend waits for this session to answer this reset.
+  [[nodiscard]] bool owes(std::uint64_t reset_id) const noexcept;
+  [[nodiscard]] std::uint64_t active_reset_id() const noexcept;
+  // Writes the answer where wardend reads it, and rings.
+  void acknowledge(std::uint64_t reset_id) noexcept;
+
+  // The device table.
+  [[nodiscard]] std::vector<std::string> device_names(std::uint64_t device_mask) const;
+  // Which devices are being reset.
+  [[nodiscard]] std::uint64_t resetting_mask() const noexcept;
+  // kNotFound names the device and those there are. Empty: all ones.
+  [[nodiscard]] Result<std::uint64_t> device_mask(const std::vector<std::string>& names) const;
+
+ private:
+  const shm::Welcome welcome_;
+  ForkGuardedFds fds_;  // session socket [, notification socket]
+  const shm::DirectoryReader directory_;
+  const unsigned fork_generation_;
+  std::unique_ptr<shm::LedgerWriter> ledger_;  // not mapped in a forked child
+  shm::DoorbellMemory doorbell_;
+};
+
+}  // namespace warden::internal

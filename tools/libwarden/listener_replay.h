@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+// What one listener makes of the event ring: which resets it announces to the program, which ends, and what it answers.
+// The same for a thread that waits and for a program that polls.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+
+#include <warden/listener.h>
+
+#include "tools/libwarden/client.h"
+
+namespace warden::internal {
+
+// Threads: run_due() and look_at_socket() from one thread at a time; the rest from any.
+class ListenerReplay {
+ public:
+  ListenerReplay(std::shared_ptr<Session> session, ListenerCallbacks callbacks, bool acknowledge_by_hand);
+
+  // Registers; callbacks come from run_due() only.
+  [[nodiscard]] Status start(const ListenerOptions& options);
+  // Takes the listener off the session's list: nobody waits for it any more.
+  void stop();
+
+  // Runs the callbacks that are due.
+  void run_due();
+  // For when nothing came for a while, or something woke us without news: a broken attachment is replaced, in one
+  // attempt.
+  [[nodiscard]] Status look_at_socket();
+
+  [[nodiscard]] Status acknowledge(std::uint64_t reset_id);
+  [[nodiscard]] Result<std::chrono::milliseconds> need_more_time(std::uint64_t reset_id,
+                                                                 std::chrono::milliseconds wanted);
+
+  // Waits until there is more, up to `bound`; false when there is not.
+  [[nodiscard]] bool wait(std::chrono::milliseconds bound) const;
+  [[nodiscard]] const std::shared_ptr<Connection>& connection() const noexcept { return connection_; }
+  [[nodiscard]] Client& client() const noexcept { return client_; }
+
+ private:
+  // A reset the program was told of and whose end it has not heard.
+  struct Pending {
+    std::shared_ptr<Connection> connection;  // where it was announced: the answer belongs there
+    std::uint64_t reset_id = 0;
+    std::uint64_t device_mask = 0;
+  };
+
+  void replay_ring();
+  void handle(const shm::Event& event);
+  void announce(const shm::Event& event);
+  void finish(ResetResult result, const std::string& reason);
+  void follow_replaced_connection();
+  // Compares what was heard with what the directory says now: after joining late, being lapped, or reattaching.
+  void catch_up();
+  void catch_up_with_end();
+  void catch_up_with_announcement();
+  void finish_from_report(std::uint64_t reset_id);
+  [[nodiscard]] std::optional<shm::Event> find_event(shm::EventKind kind, std::uint64_t reset_id) const;
+  // The same, giving wardend a moment to publish it.
+  [[nodiscard]] std::optional<shm::Event> find_event_soon(shm::EventKind kind, std::uint64_t reset_id) const;
+  [[nodiscard]] std::optional<Pending> pending() const;
+
+  std::shared_ptr<Session> session_;
+  Client& client_;
+  ListenerCallbacks callbacks_;
+  const bool acknowledge_by_hand_;
+  ListenerRegistry::Token token_ = 0;
+  std::shared_ptr<Connection> connection_;
+  std::uint64_t next_event_ = 0;
+  std::uint64_t last_announced_id_ = 0;
+  mutable std::mutex pending_mutex_;  // acknowledge() may come from any thread
+  std::optional<Pending> pending_;
+};
+
+}  // namespace warden::internal

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// The public face of an attachment.
+#include <warden/session.h>
+
+#include "tools/libwarden/client.h"
+
+namespace warden {
+
+namespace {
+
+Result<std::string> listing(internal::Client& client, shm::MessageKind kind) {
+  auto reply = client.request(kind, {});
+  if (!reply) return std::unexpected(std::move(reply).error());
+  return internal::text_of(reply->packet);
+}
+
+}  // namespace
+
+Result<std::shared_ptr<Session>> Session::attach(const AttachOptions& options) {
+  auto client = internal::Client::attach(options);
+  if (!client) return std::unexpected(std::move(client).error());
+  return std::make_shared<Session>(std::move(*client));
+}
+
+Session::Session(std::unique_ptr<internal::Client> client) : client_(std::move(client)) {}
+
+Session::~Session() = default;
+
+std::uint64_t Session::id() const noexcept { return client_->session_id(); }
+
+bool Session::is_operator() const noexcept { return client_->is_operator(); }
+
+Result<std::vector<std::string>> Session::devices() {
+  const auto connection = client_->live_connection();
+  if (!connection) return std::unexpected(connection.error());
+  return (*connection)->device_names(~std::uint64_t{0});
+}
+
+Result<std::string> Session::devices_json() { return listing(*client_, shm::MessageKind::kListDevices); }
+
+Result<std::string> Session::sessions_json() { return listing(*client_, shm::MessageKind::kListSessions); }
+
+}  // namespace warden
