@@ -96,6 +96,11 @@ void VfioUserChannel::expect_stale_replies() {
   stale_possible_ = true;
 }
 
+std::unexpected<Error> VfioUserChannel::break_off(std::string reason) {
+  const std::lock_guard lock(mutex_);
+  return die(Code::kProtocol, std::move(reason));
+}
+
 std::unexpected<Error> VfioUserChannel::die(Code code, std::string reason) {
   dead_reason_ = reason;
   return fail(code, std::move(reason));

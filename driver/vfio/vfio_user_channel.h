@@ -49,6 +49,9 @@ class VfioUserChannel {
   // until our own comes.
   void expect_stale_replies();
 
+  // Ends the connection for an answer that is well-formed and yet can't be right. kProtocol.
+  [[nodiscard]] std::unexpected<Error> break_off(std::string reason);
+
   [[nodiscard]] int descriptor() const noexcept { return socket_.get(); }
 
  private:

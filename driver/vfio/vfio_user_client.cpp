@@ -71,7 +71,7 @@ Status VfioUserClient::read_chunk(std::uint32_t region, std::uint64_t offset, st
                                      .reply_min_bytes = sizeof(answered) + into.size()});
   if (!received) return std::unexpected(std::move(received).error());
   if (answered.count == asked.count) return {};
-  return fail(Code::kProtocol, fmt::format("the server read {} of {} bytes", answered.count, asked.count));
+  return channel_.break_off(fmt::format("the server read {} of {} bytes", answered.count, asked.count));
 }
 
 Status VfioUserClient::write(std::uint32_t region, std::uint64_t offset, std::span<const std::byte> from) {
@@ -98,7 +98,7 @@ Status VfioUserClient::write_chunk(std::uint32_t region, std::uint64_t offset, s
                                      .reply_min_bytes = sizeof(answered)});
   if (!received) return std::unexpected(std::move(received).error());
   if (answered.count == asked.count) return {};
-  return fail(Code::kProtocol, fmt::format("the server wrote {} of {} bytes", answered.count, asked.count));
+  return channel_.break_off(fmt::format("the server wrote {} of {} bytes", answered.count, asked.count));
 }
 
 Result<Mapping> VfioUserClient::map(std::uint32_t region, std::uint64_t offset, std::uint64_t size_bytes) {

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which chip a device is, by its PCI id.
+#include "driver/chip/chip.h"
+
+#include <fmt/format.h>
+
+#include "driver/chip/config_space.h"
+#include "driver/chip/wormhole.h"
+#include "driver/chip/wormhole_layout.h"
+
+namespace warden::chip {
+namespace {
+
+Status check_id(vfio::Device& device) {
+  ConfigSpace config(device);
+  auto vendor = config.vendor();
+  if (!vendor) return std::unexpected(std::move(vendor).error());
+  auto id = config.device();
+  if (!id) return std::unexpected(std::move(id).error());
+  if (*vendor == wormhole::kVendor && *id == wormhole::kDevice) return {};
+  if (*vendor == ConfigSpace::kNobodyThere) {
+    return fail(Code::kOffBus, "the card is off the bus: its vendor id reads 0xffff; wait for a reset to end, or "
+                               "power-cycle it");
+  }
+  return fail(Code::kUnsupported, fmt::format("PCI id {:04x}:{:04x} is not a Wormhole (1e52:401e)", *vendor, *id));
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Chip>> open(std::unique_ptr<vfio::Device> device, const ChipOptions& options) {
+  const std::string opening = "open " + device->name();
+  if (auto known = check_id(*device); !known) return wrap(std::move(known).error(), opening);
+  auto chip = Wormhole::open(std::move(device), options);
+  if (!chip) return wrap(std::move(chip).error(), opening);
+  return chip;
+}
+
+// The id is not checked: a card in a reset does not show it, and its name was that of a Wormhole before.
+Result<std::unique_ptr<Chip>> adopt(std::unique_ptr<vfio::Device> device, std::uint64_t epoch,
+                                    const ChipOptions& options) {
+  const std::string adopting = "adopt " + device->name();
+  auto chip = Wormhole::adopt(std::move(device), epoch, options);
+  if (!chip) return wrap(std::move(chip).error(), adopting);
+  return chip;
+}
+
+}  // namespace warden::chip

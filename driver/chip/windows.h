@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+// The windows of BAR0 through which a host sees tiles: aimed on demand, remembered, and leased, so that no window is
+// ever turned to another tile under somebody's access.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include <warden/result.h>
+
+#include "driver/chip/bar.h"
+#include "driver/chip/tile.h"
+
+namespace warden::chip {
+
+enum class WindowSize : std::uint8_t { k1M, k2M, k16M };
+
+enum class Ordering : std::uint8_t {
+  kDefault = 0,  // a read sees writes before it; two writes may pass each other
+  kStrict = 1,   // as issued, through all strict windows; tt-umd's choice for everything it does by default
+  kPosted = 2,   // fire and forget
+};
+
+// What a window looks at. `base` is a multiple of the window's size, below 2^36.
+struct WindowAim {
+  Tile tile;   // of a unicast; the last corner of a multicast
+  Tile first;  // of a multicast, else (0,0)
+  bool multicast = false;
+  std::uint8_t noc = 0;
+  Ordering ordering = Ordering::kStrict;
+  std::uint64_t base = 0;
+  auto operator<=>(const WindowAim&) const = default;
+};
+
+// The configuration register's value for an aim (tt-isa-documentation: PCIExpressTile/TLBs).
+[[nodiscard]] std::uint64_t encode(WindowSize size, const WindowAim& aim) noexcept;
+[[nodiscard]] std::uint64_t bytes_of(WindowSize size) noexcept;
+
+class WindowPool;
+
+// The right to use one window as it is aimed. Given back with the object.
+class WindowLease {
+ public:
+  WindowLease(WindowLease&& other) noexcept
+      : pool_(std::exchange(other.pool_, nullptr)), index_(other.index_), offset_(other.offset_) {}
+  WindowLease& operator=(WindowLease&&) = delete;
+  ~WindowLease();
+  [[nodiscard]] std::uint64_t bar_offset() const noexcept { return offset_; }
+  [[nodiscard]] std::size_t index() const noexcept { return index_; }
+
+ private:
+  friend class WindowPool;
+  WindowLease(WindowPool& pool, std::size_t index, std::uint64_t offset) noexcept
+      : pool_(&pool), index_(index), offset_(offset) {}
+  WindowPool* pool_;
+  std::size_t index_;  // 0..185, as in the configuration table
+  std::uint64_t offset_;
+};
+
+// Threads: any. Leases must end before the pool.
+class WindowPool {
+ public:
+  // At most this many windows of each size are used; all unless a test wants scarcity.
+  explicit WindowPool(Bar& bar0, std::size_t limit_per_size = 256);
+
+  // A window with this aim: a cached one, or the least recently used that nobody leases, aimed anew. Waits until
+  // `deadline` when all of that size are leased: kBusy. kOffBus when the configuration reads back as all ones,
+  // kFailed when it reads back otherwise than written.
+  [[nodiscard]] Result<WindowLease> acquire(WindowSize size, const WindowAim& aim,
+                                            std::chrono::steady_clock::time_point deadline);
+
+  // After a reset, when the card has forgotten every window. No lease may be out.
+  void forget_all();
+
+ private:
+  friend class WindowLease;
+  struct Window {
+    WindowAim aim;
+    bool aimed = false;
+    std::uint32_t leases = 0;
+    std::uint64_t last_used = 0;
+  };
+  struct Class {
+    WindowSize size;
+    std::vector<Window> windows;
+    std::map<WindowAim, std::size_t> by_aim;
+  };
+
+  WindowLease lease(Class& of, std::size_t slot);
+  Window* find_free(Class& in);
+  Status aim(Class& in, std::size_t slot, const WindowAim& aim);
+  void release(std::size_t index) noexcept;
+
+  Bar& bar0_;
+  std::mutex mutex_;  // guards everything below and the configuration registers
+  std::condition_variable released_;
+  std::array<Class, 3> classes_;
+  std::uint64_t clock_ = 0;
+};
+
+}  // namespace warden::chip

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where things are on a Wormhole: PCI ids, the BAR0 map, the registers of the ARC's reset unit, and the NoC grid.
+// Sources: tt-isa-documentation (WormholeB0/PCIExpressTile, ARCTile, NoC), tt-kmd (wormhole.c), tt-umd.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "driver/chip/tile.h"
+
+namespace warden::chip::wormhole {
+
+// ---- PCI (tt-kmd) ----
+inline constexpr std::uint16_t kVendor = 0x1E52;
+inline constexpr std::uint16_t kDevice = 0x401E;
+
+// Command register bits, PCI Local Bus specification 6.2.2. Parity error response has no effect on this card; a chip
+// reset clears it, so tt-kmd uses it as the marker of a reset that did happen.
+inline constexpr std::uint16_t kCommandMemory = 1U << 1;
+inline constexpr std::uint16_t kCommandMaster = 1U << 2;
+inline constexpr std::uint16_t kCommandMarker = 1U << 6;
+
+// ---- BAR0 (tt-isa-documentation: PCIExpressTile/TLBs) ----
+inline constexpr std::uint64_t kBar0Bytes = 512ULL << 20;
+
+// Three classes of windows, one behind the other both in BAR0 and in the configuration table.
+struct WindowClass {
+  std::size_t first_index;
+  std::size_t count;
+  std::uint64_t first_offset;  // in BAR0
+  unsigned size_log2;
+  unsigned address_bits;  // width of local_offset, which the coordinate fields follow
+};
+inline constexpr WindowClass kWindows1M{0, 156, 0x0000'0000, 20, 16};
+inline constexpr WindowClass kWindows2M{156, 10, 0x09C0'0000, 21, 15};
+// Window 185 belongs to tt-kmd where that is loaded; behind VFIO it is ours as well.
+inline constexpr WindowClass kWindows16M{166, 20, 0x0B00'0000, 24, 12};
+inline constexpr std::uint64_t kWindowConfig = 0x1FC0'0000;
+inline constexpr std::uint64_t kWindowConfigStride = 8;
+static_assert(kWindows2M.first_offset == kWindows1M.count << kWindows1M.size_log2);
+static_assert(kWindows16M.first_offset == kWindows2M.first_offset + (kWindows2M.count << kWindows2M.size_log2));
+
+// Addresses inside a tile have 36 bits.
+inline constexpr std::uint64_t kTileAddressEnd = 1ULL << 36;
+
+// ---- ARC as BAR0 shows it ----
+inline constexpr std::uint64_t kCsm = 0x1FE8'0000;  // ARC address 0x10000000
+inline constexpr std::uint32_t kCsmArcAddress = 0x1000'0000;
+inline constexpr std::uint32_t kCsmBytes = 512 * 1024;
+inline constexpr std::uint64_t kArcApb = 0x1FF0'0000;  // ARC address 0x80000000
+inline constexpr std::uint64_t kArcNodeId = kArcApb + 0x5'002C;
+inline constexpr std::uint64_t kArcNiuConfig0 = kArcApb + 0x5'0100;
+inline constexpr std::uint32_t kNiuConfigTranslates = 1U << 14;
+
+// NODE_ID: x in bits 5:0, y in 11:6 (tt-isa-documentation: NoC/MemoryMap).
+inline constexpr std::uint32_t kNodeIdPlaceMask = 0xFFF;
+inline constexpr std::uint32_t kArcNodePlace = 10U << 6;  // the ARC is at (0,10)
+
+// Reset unit. 0x328 must never be touched (tt-isa-documentation: ARCTile/ResetUnit).
+inline constexpr std::uint64_t kResetUnit = kArcApb + 0x3'0000;
+inline constexpr std::uint64_t kPostCode = kResetUnit + 0x60;          // SCRATCH[0]
+inline constexpr std::uint64_t kMessageArguments = kResetUnit + 0x6C;  // SCRATCH[3], also the first result
+inline constexpr std::uint64_t kMessageResult1 = kResetUnit + 0x70;    // SCRATCH[4]
+inline constexpr std::uint64_t kMessage = kResetUnit + 0x74;           // SCRATCH[5]: request, then status
+inline constexpr std::uint64_t kRefclkLow = kResetUnit + 0xE0;         // 27 MHz
+inline constexpr std::uint64_t kRefclkHigh = kResetUnit + 0xE4;
+inline constexpr std::uint64_t kArcMiscControl = kResetUnit + 0x100;
+inline constexpr std::uint32_t kArcMiscTrigger = 1U << 16;
+inline constexpr std::uint64_t kTelemetryTable = kResetUnit + 0x1D0;
+inline constexpr std::uint64_t kTelemetryValues = kResetUnit + 0x1D4;
+
+inline constexpr std::uint32_t kPostCodeMask = 0xFFFF'0000;
+inline constexpr std::uint32_t kPostCodeUp = 0xC0DE'0000;
+inline constexpr std::uint32_t kMessagePrefix = 0xAA00;
+inline constexpr std::uint32_t kAllOnes = 0xFFFF'FFFF;
+
+// ---- ARC messages (tt-kmd: wormhole.c, tt-umd: arc_messenger) ----
+namespace message {
+inline constexpr std::uint8_t kNop = 0x11;
+inline constexpr std::uint8_t kTriggerReset = 0x56;
+inline constexpr std::uint8_t kHarvesting = 0x57;
+inline constexpr std::uint8_t kState0 = 0xA0;
+inline constexpr std::uint8_t kDate = 0xB7;
+inline constexpr std::uint8_t kBoardWatchdogSeconds = 0xBC;
+}  // namespace message
+inline constexpr std::uint16_t kResetAsic = 0;
+inline constexpr std::uint16_t kResetBoard = 3;
+
+// ---- NoC grid, NoC #0 coordinates (tt-isa-documentation: WormholeB0/NoC/Coordinates) ----
+inline constexpr std::uint8_t kGridWidth = 10;
+inline constexpr std::uint8_t kGridHeight = 12;
+
+}  // namespace warden::chip::wormhole

@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: Apache-2.0
+// What every vfio::Device promises, run against the fake (mapped and trapped) and a simulated card over vfio-user.
+#include <gtest/gtest.h>
+#include <linux/vfio.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <numeric>
+
+#include "driver/vfio/device.h"
+#include "tests/conformance/fake_device.h"
+#include "tests/conformance/simulator.h"
+
+namespace warden {
+namespace {
+
+using testing::FakeDevice;
+using testing::Simulator;
+
+// A device ready for scratch accesses at the beginning of BAR0.
+struct Subject {
+  std::unique_ptr<Simulator> simulator;
+  std::unique_ptr<vfio::Device> device;
+  std::function<bool()> raise_interrupt;
+};
+
+constexpr std::uint32_t kConfig = VFIO_PCI_CONFIG_REGION_INDEX;
+constexpr std::uint32_t kBar0 = VFIO_PCI_BAR0_REGION_INDEX;
+constexpr std::uint64_t kScratchBytes = 1 << 20;
+constexpr vfio::OpenOptions kPatient{.request_timeout_ms = 60'000};
+
+template <typename T>
+Status put(vfio::Device& device, std::uint32_t region, std::uint64_t offset, T value) {
+  return device.write(region, offset, std::as_bytes(std::span(&value, 1)));
+}
+
+template <typename T>
+T get(vfio::Device& device, std::uint32_t region, std::uint64_t offset) {
+  T value{};
+  auto done = device.read(region, offset, std::as_writable_bytes(std::span(&value, 1)));
+  if (!done) throw std::runtime_error(done.error().message);
+  return value;
+}
+
+Subject make_fake(bool mappable) {
+  auto device = FakeDevice::create({.mappable = mappable});
+  FakeDevice* fake = device.get();
+  return {nullptr, std::move(device), [fake] { return fake->raise(VFIO_PCI_MSI_IRQ_INDEX, 0); }};
+}
+
+Subject make_simulated() {
+  Subject subject;
+  subject.simulator = std::make_unique<Simulator>();
+  auto device = vfio::open(subject.simulator->device_name(), kPatient);
+  if (!device) throw std::runtime_error(device.error().message);
+  subject.device = std::move(*device);
+  Simulator* simulator = subject.simulator.get();
+  subject.raise_interrupt = [simulator] {
+    try {
+      simulator->ctl({"interrupt", "0"});
+      return true;
+    } catch (const std::runtime_error&) {  // it says that nobody was reached
+      return false;
+    }
+  };
+  return subject;
+}
+
+struct Kind {
+  const char* name;
+  Subject (*make)();
+};
+void PrintTo(const Kind& kind, std::ostream* out) { *out << kind.name; }
+
+class DeviceConformance : public ::testing::TestWithParam<Kind> {
+ protected:
+  void SetUp() override {
+    subject_ = GetParam().make();
+    // On a card: memory on, window 0 to L1 of tile (1,1), strict. Plain memory takes it as well.
+    ASSERT_TRUE(put<std::uint16_t>(device(), kConfig, 4, 0x6));
+    ASSERT_TRUE(put<std::uint32_t>(device(), kBar0, 0x1FC0'0000, 0x0041'0000));
+    ASSERT_TRUE(put<std::uint32_t>(device(), kBar0, 0x1FC0'0004, 0x0000'0400));
+  }
+  vfio::Device& device() { return *subject_.device; }
+  Subject subject_;
+};
+
+INSTANTIATE_TEST_SUITE_P(Backends, DeviceConformance,
+                         ::testing::Values(Kind{"FakeMapped", [] { return make_fake(true); }},
+                                           Kind{"FakeTrapped", [] { return make_fake(false); }},
+                                           Kind{"Simulator", [] { return make_simulated(); }}),
+                         [](const auto& kind) { return std::string(kind.param.name); });
+
+// Proves that regions and interrupts are described, and that an index beyond them is refused.
+TEST_P(DeviceConformance, DescribesItself) {
+  EXPECT_FALSE(device().name().empty());
+  EXPECT_GT(device().info().region_count, kConfig);
+  EXPECT_EQ(device().region(kBar0)->size_bytes, 512U << 20);
+  EXPECT_GE(device().region(kConfig)->size_bytes, 256U);
+  EXPECT_EQ(device().irq(VFIO_PCI_MSI_IRQ_INDEX)->count, 1U);
+  EXPECT_EQ(device().region(1000).error().code, Code::kInvalidArgument);
+  EXPECT_EQ(device().irq(1000).error().code, Code::kInvalidArgument);
+}
+
+// Proves that configuration space can be read in every width.
+TEST_P(DeviceConformance, ReadsConfigurationSpace) {
+  EXPECT_EQ(get<std::uint32_t>(device(), kConfig, 0), 0x401E'1E52U);
+  EXPECT_EQ(get<std::uint16_t>(device(), kConfig, 2), 0x401EU);
+  EXPECT_EQ(get<std::uint8_t>(device(), kConfig, 1), 0x1EU);
+}
+
+// Proves that every length and alignment reads back as written and leaves its neighbours alone, chunk borders included.
+TEST_P(DeviceConformance, WritesAndReadsAnyRange) {
+  const std::vector<std::byte> blank(100'100, std::byte{0xEE});
+  for (const std::size_t size : {1U, 2U, 3U, 4U, 5U, 7U, 8U, 31U, 4096U, 32767U, 32768U, 32769U, 100'000U}) {
+    for (const std::uint64_t offset : {64U, 65U, 66U, 67U, 68U, 71U}) {
+      ASSERT_TRUE(device().write(kBar0, 0, blank));
+      std::vector<std::byte> data(size);
+      for (std::size_t i = 0; i < size; ++i) data[i] = static_cast<std::byte>(i * 7 + size + offset);
+      ASSERT_TRUE(device().write(kBar0, offset, data));
+      std::vector<std::byte> back(size + 2);
+      ASSERT_TRUE(device().read(kBar0, offset - 1, back));
+      EXPECT_EQ(back.front(), std::byte{0xEE});
+      EXPECT_EQ(back.back(), std::byte{0xEE});
+      EXPECT_TRUE(std::equal(data.begin(), data.end(), back.begin() + 1)) << size << " at " << offset;
+    }
+  }
+}
+
+// Proves that ranges that leave a region are refused, however they overflow.
+TEST_P(DeviceConformance, RefusesRangesOutside) {
+  std::array<std::byte, 8> data{};
+  const std::uint64_t end = device().region(kBar0)->size_bytes;
+  for (const std::uint64_t offset : {end, end - 7, end + 1, ~std::uint64_t{0}, ~std::uint64_t{0} - 3}) {
+    EXPECT_EQ(device().read(kBar0, offset, data).error().code, Code::kInvalidArgument) << offset;
+    EXPECT_EQ(device().write(kBar0, offset, data).error().code, Code::kInvalidArgument) << offset;
+  }
+  EXPECT_EQ(device().read(1000, 0, data).error().code, Code::kInvalidArgument);
+}
+
+// Proves that a mapping shows what trapped accesses show; or that a device without one says so.
+TEST_P(DeviceConformance, MappingAgreesWithTrappedAccess) {
+  auto mapping = device().map(kBar0, 0, kScratchBytes);
+  if (!device().region(kBar0)->mappable) {
+    ASSERT_FALSE(mapping);
+    EXPECT_EQ(mapping.error().code, Code::kUnsupported);
+    return;
+  }
+  ASSERT_TRUE(mapping) << mapping.error().message;
+  mapping->write32(0x40, 0x1234'5678);
+  EXPECT_EQ(get<std::uint32_t>(device(), kBar0, 0x40), 0x1234'5678U);
+  ASSERT_TRUE(put<std::uint32_t>(device(), kBar0, 0x44, 0x9ABC'DEF0));
+  EXPECT_EQ(mapping->read32(0x44), 0x9ABC'DEF0U);
+}
+
+// Proves that an interrupt reaches the eventfd that was set, and none that was taken away.
+TEST_P(DeviceConformance, InterruptsReachTheirEventfd) {
+  const UniqueFd event(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  const std::array fds{event.get()};
+  ASSERT_TRUE(device().set_irq_eventfds(VFIO_PCI_MSI_IRQ_INDEX, 0, fds));
+  ASSERT_TRUE(subject_.raise_interrupt());
+  pollfd wanted{event.get(), POLLIN, 0};
+  EXPECT_EQ(::poll(&wanted, 1, 60'000), 1);
+  eventfd_t count = 0;
+  EXPECT_EQ(::eventfd_read(event.get(), &count), 0);
+  ASSERT_TRUE(device().disable_irqs(VFIO_PCI_MSI_IRQ_INDEX));
+  EXPECT_FALSE(subject_.raise_interrupt());
+  EXPECT_NE(::eventfd_read(event.get(), &count), 0);
+  EXPECT_FALSE(device().set_irq_eventfds(VFIO_PCI_MSI_IRQ_INDEX, 1, fds));
+  EXPECT_FALSE(device().set_irq_eventfds(1000, 0, fds));
+}
+
+// Proves that memory can be given to the card and taken back, and that overlaps and strangers are refused.
+TEST_P(DeviceConformance, MapsMemoryForDma) {
+  const UniqueFd memory(::memfd_create("dma", MFD_CLOEXEC));
+  ASSERT_EQ(::ftruncate(memory.get(), 1 << 20), 0);
+  const vfio::Iova iova{0x1000'0000};
+  ASSERT_TRUE(device().dma_map(iova, 1 << 20, memory.get(), 0, vfio::DmaAccess::kBoth));
+  EXPECT_FALSE(device().dma_map(vfio::Iova{0x1000'1000}, 0x1000, memory.get(), 0, vfio::DmaAccess::kBoth));
+  EXPECT_FALSE(device().dma_unmap(vfio::Iova{0x7000'0000}, 0x1000));
+  ASSERT_TRUE(device().dma_unmap(iova, 1 << 20));
+  ASSERT_TRUE(device().dma_map(iova, 1 << 20, memory.get(), 0, vfio::DmaAccess::kCardReads));
+}
+
+// Proves that a function reset leaves configuration space as it was: the kernel restores it, and so must every backend.
+TEST_P(DeviceConformance, FunctionResetRestoresConfigurationSpace) {
+  ASSERT_TRUE(device().info().can_reset);
+  ASSERT_TRUE(put<std::uint16_t>(device(), kConfig, 4, 0x46));
+  ASSERT_TRUE(device().reset());
+  EXPECT_EQ(get<std::uint16_t>(device(), kConfig, 4) & 0x46, 0x46);
+  EXPECT_EQ(get<std::uint32_t>(device(), kBar0, 0x1FC0'0000), 0U);  // windows are gone
+}
+
+// Proves that a reset a transport lacks is refused by name instead of done by halves.
+TEST_P(DeviceConformance, HotResetIsKnownOrRefused) {
+  auto info = device().hot_reset_info();
+  if (info) return;
+  EXPECT_EQ(info.error().code, Code::kUnsupported);
+  EXPECT_EQ(device().hot_reset().error().code, Code::kUnsupported);
+}
+
+// Proves that one card has one user: a second is told so at once.
+TEST(VfioUserSimulator, SecondClientIsRefused) {
+  const Simulator simulator;
+  auto first = vfio::open(simulator.device_name(), kPatient);
+  ASSERT_TRUE(first) << first.error().message;
+  auto second = vfio::open(simulator.device_name(), kPatient);
+  ASSERT_FALSE(second);
+  EXPECT_EQ(second.error().code, Code::kBusy);
+}
+
+}  // namespace
+}  // namespace warden

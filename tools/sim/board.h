@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// The boards that can be simulated: how many chips, and what tells them apart.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include <warden/result.h>
+
+#include "tools/sim/chip.h"
+
+namespace warden::sim {
+
+inline constexpr unsigned kChipsMax = 32;
+
+struct Board {
+  std::string_view kind;  // "n150" or "mesh"
+  unsigned rows = 1;
+  unsigned columns = 1;
+  [[nodiscard]] unsigned chips() const noexcept { return rows * columns; }
+};
+
+// `n150`, or `mesh:RxC` with at most kChipsMax chips.
+[[nodiscard]] Result<Board> parse_board(std::string_view text);
+// `11,1`, or `none`: Tensix rows by their NoC #0 y.
+[[nodiscard]] Result<std::vector<std::uint8_t>> parse_rows(std::string_view text);
+
+struct BoardOptions {
+  Board board;
+  std::vector<std::uint8_t> harvested_rows = {11};
+  bool function_level_reset = true;
+  std::chrono::milliseconds reset_duration{200};
+};
+
+[[nodiscard]] ChipOptions chip_options(const BoardOptions& options, unsigned chip);
+
+}  // namespace warden::sim

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+// From vfio-user requests to the chip. Indices are those of <linux/vfio.h>.
+#include "tools/sim/chip_function.h"
+
+#include <linux/vfio.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <optional>
+
+namespace warden::sim {
+
+namespace {
+
+std::optional<std::size_t> bar_of(std::uint32_t region) noexcept {
+  if (region > VFIO_PCI_BAR5_REGION_INDEX || region % 2 != 0) return std::nullopt;
+  return region / 2;  // 64-bit BARs take two registers each
+}
+
+vfio::Reply<void> from_errno(int error_number) {
+  if (error_number != 0) return std::unexpected(error_number);
+  return {};
+}
+
+}  // namespace
+
+void ChipFunction::client_opened() {
+  const std::scoped_lock lock(mutex_);
+  chip_.client_opened();
+}
+
+void ChipFunction::client_closed() {
+  const std::scoped_lock lock(mutex_);
+  vector_.reset();
+  vector_held_ = false;
+  chip_.client_closed();
+}
+
+void ChipFunction::stop() {
+  const std::scoped_lock lock(mutex_);
+  stopping_ = true;
+  changed_.notify_all();
+}
+
+vfio::DeviceInfo ChipFunction::info() {
+  return {.region_count = VFIO_PCI_NUM_REGIONS, .irq_count = VFIO_PCI_NUM_IRQS, .can_reset = true};
+}
+
+vfio::RegionInfo ChipFunction::region(std::uint32_t index) {
+  std::uint64_t size_bytes = 0;
+  if (const auto bar = bar_of(index)) size_bytes = kBarSizes[*bar];
+  if (index == VFIO_PCI_CONFIG_REGION_INDEX) size_bytes = kConfigBytes;
+  const bool there = size_bytes > 0;
+  return {.index = index, .size_bytes = size_bytes, .readable = there, .writable = there, .mappable = false};
+}
+
+vfio::IrqInfo ChipFunction::irq(std::uint32_t index) {
+  const bool msi = index == VFIO_PCI_MSI_IRQ_INDEX;
+  return {.index = index, .count = msi ? 1U : 0U, .eventfd = msi};
+}
+
+vfio::Reply<void> ChipFunction::read(std::uint32_t region, std::uint64_t offset, std::span<std::byte> into) {
+  const std::scoped_lock lock(mutex_);
+  if (const auto bar = bar_of(region)) {
+    chip_.read_bar(*bar, offset, into);
+  } else {
+    chip_.read_config(static_cast<std::uint32_t>(offset), into);
+  }
+  return {};
+}
+
+vfio::Reply<void> ChipFunction::write(std::uint32_t region, std::uint64_t offset, std::span<const std::byte> from) {
+  std::unique_lock lock(mutex_);
+  if (const auto bar = bar_of(region)) {
+    chip_.write_bar(*bar, offset, from);
+    return {};
+  }
+  const bool reset_began = chip_.write_config(static_cast<std::uint32_t>(offset), from);
+  // The kernel carries out such a reset before the write returns.
+  return reset_began ? wait_for_reset(lock) : vfio::Reply<void>{};
+}
+
+vfio::Reply<void> ChipFunction::dma_map(vfio::Iova iova, std::uint64_t size_bytes, UniqueFd memory,
+                                        std::uint64_t offset, vfio::DmaAccess access) {
+  const std::scoped_lock lock(mutex_);
+  return from_errno(chip_.host().map(iova.value, size_bytes, std::move(memory), offset, access));
+}
+
+vfio::Reply<void> ChipFunction::dma_unmap(vfio::Iova iova, std::uint64_t size_bytes) {
+  const std::scoped_lock lock(mutex_);
+  return from_errno(chip_.host().unmap(iova.value, size_bytes));
+}
+
+void ChipFunction::dma_unmap_all() {
+  const std::scoped_lock lock(mutex_);
+  chip_.host().unmap_all();
+}
+
+// As in the kernel: the first eventfd makes it set the card's MSI capability up, later ones only take its place.
+// That is why a card that lost its capability in a reset needs disable_irqs() first.
+vfio::Reply<void> ChipFunction::set_irq_eventfds(std::uint32_t, std::uint32_t, std::vector<UniqueFd> eventfds) {
+  const std::scoped_lock lock(mutex_);
+  vector_ = std::move(eventfds.front());
+  if (!vector_held_) chip_.set_interrupts_enabled(true);
+  vector_held_ = true;
+  return {};
+}
+
+vfio::Reply<void> ChipFunction::trigger_irqs(std::uint32_t, std::uint32_t, std::uint32_t) {
+  const std::scoped_lock lock(mutex_);
+  if (!vector_held_) return std::unexpected(EINVAL);
+  (void)signal_vector();  // without an eventfd the kernel does nothing either
+  return {};
+}
+
+vfio::Reply<void> ChipFunction::disable_irqs(std::uint32_t index) {
+  const std::scoped_lock lock(mutex_);
+  if (index != VFIO_PCI_MSI_IRQ_INDEX) return {};
+  vector_.reset();
+  vector_held_ = false;
+  chip_.set_interrupts_enabled(false);
+  return {};
+}
+
+vfio::Reply<void> ChipFunction::reset() {
+  std::unique_lock lock(mutex_);
+  const bool by_function = chip_.function_level_reset_available();
+  if (!chip_.begin_kernel_reset(by_function ? ResetKind::kFunction : ResetKind::kLink)) return std::unexpected(EIO);
+  return wait_for_reset(lock);
+}
+
+vfio::Reply<void> ChipFunction::wait_for_reset(std::unique_lock<std::mutex>& lock) {
+  while (const auto end = chip_.reset_end()) {
+    if (stopping_) return std::unexpected(ESHUTDOWN);
+    changed_.wait_until(lock, *end);
+  }
+  return {};
+}
+
+bool ChipFunction::interrupt() {
+  const std::scoped_lock lock(mutex_);
+  return chip_.raise_interrupt() && signal_vector();
+}
+
+// Never blocks, even if the client passed something else than an eventfd or let it fill up.
+bool ChipFunction::signal_vector() {
+  if (!vector_) return false;
+  pollfd writable{.fd = vector_.get(), .events = POLLOUT, .revents = 0};
+  if (::poll(&writable, 1, 0) != 1 || (writable.revents & POLLOUT) == 0) return false;
+  constexpr std::uint64_t kOne = 1;
+  return ::write(vector_.get(), &kOne, sizeof(kOne)) == sizeof(kOne);
+}
+
+}  // namespace warden::sim

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+// A chip as the PCI function that a vfio-user client talks to, and the one place where access to it is locked: the
+// client's thread and the control socket share it.
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <mutex>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include <warden/unique_fd.h>
+
+#include "driver/vfio/vfio_user_server.h"
+#include "tools/sim/chip.h"
+
+namespace warden::sim {
+
+class ChipFunction final : public vfio::VfioUserTarget {
+ public:
+  ChipFunction(const ChipOptions& options, NowFunction now) : chip_(options, std::move(now)) {}
+
+  // Runs action(chip) with the chip locked. Any thread.
+  template <typename Action>
+  auto locked(Action&& action) {
+    const std::scoped_lock lock(mutex_);
+    auto done = action(chip_);
+    changed_.notify_all();
+    return done;
+  }
+
+  void client_opened();
+  void client_closed();
+  // The card raises its interrupt; false if it did not get through to an eventfd. Any thread.
+  [[nodiscard]] bool interrupt();
+  // Ends whatever reset() waits for, for good. Any thread.
+  void stop();
+
+  [[nodiscard]] vfio::DeviceInfo info() override;
+  [[nodiscard]] vfio::RegionInfo region(std::uint32_t index) override;
+  [[nodiscard]] vfio::IrqInfo irq(std::uint32_t index) override;
+  [[nodiscard]] vfio::Reply<void> read(std::uint32_t region, std::uint64_t offset, std::span<std::byte> into) override;
+  [[nodiscard]] vfio::Reply<void> write(std::uint32_t region, std::uint64_t offset,
+                                        std::span<const std::byte> from) override;
+  [[nodiscard]] vfio::Reply<void> dma_map(vfio::Iova iova, std::uint64_t size_bytes, UniqueFd memory,
+                                          std::uint64_t offset, vfio::DmaAccess access) override;
+  [[nodiscard]] vfio::Reply<void> dma_unmap(vfio::Iova iova, std::uint64_t size_bytes) override;
+  void dma_unmap_all() override;
+  [[nodiscard]] vfio::Reply<void> set_irq_eventfds(std::uint32_t index, std::uint32_t start,
+                                                   std::vector<UniqueFd> eventfds) override;
+  [[nodiscard]] vfio::Reply<void> trigger_irqs(std::uint32_t index, std::uint32_t start, std::uint32_t count) override;
+  [[nodiscard]] vfio::Reply<void> disable_irqs(std::uint32_t index) override;
+  [[nodiscard]] vfio::Reply<void> reset() override;
+
+ private:
+  [[nodiscard]] vfio::Reply<void> wait_for_reset(std::unique_lock<std::mutex>& lock);
+  [[nodiscard]] bool signal_vector();
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  Chip chip_;
+  UniqueFd vector_;           // the client's eventfd for the one MSI vector
+  bool vector_held_ = false;  // the kernel has allocated it; setting an eventfd again does not touch the card
+  bool stopping_ = false;
+};
+
+}  // namespace warden::sim

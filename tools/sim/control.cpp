@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+// The control commands, one function each.
+#include "tools/sim/control.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <iterator>
+#include <nlohmann/json.hpp>
+#include <vector>
+
+#include <fmt/format.h>
+
+namespace warden::sim {
+
+namespace {
+
+using nlohmann::json;
+
+struct Request {
+  const json& body;
+  std::vector<std::pair<std::size_t, ChipServer*>> chips;
+};
+
+Result<json> stats(const Request& request) {
+  json chips = json::array();
+  for (const auto& [index, server] : request.chips) {
+    const Stats stats = server->function().locked([](Chip& chip) { return chip.stats(); });
+    json resets;
+    for (std::size_t kind = 0; kind < kResetNames.size(); ++kind) resets[kResetNames[kind]] = stats.resets[kind];
+    json errors;
+    for (std::size_t kind = 1; kind < kAccessKinds; ++kind) {
+      errors[to_string(static_cast<Access>(kind))] = stats.errors[kind];
+    }
+    chips.push_back({{"chip", index},
+                     {"bar_accesses", stats.bar_accesses},
+                     {"bar_accesses_during_reset", stats.bar_accesses_during_reset},
+                     {"config_accesses", stats.config_accesses},
+                     {"config_accesses_during_reset", stats.config_accesses_during_reset},
+                     {"resets", resets},
+                     {"errors", errors},
+                     {"interrupts", stats.interrupts},
+                     {"clients_refused", server->clients_refused()},
+                     {"clients_dropped", server->clients_dropped()}});
+  }
+  return json{{"chips", chips}};
+}
+
+Result<json> status(const Request& request) {
+  json chips = json::array();
+  for (const auto& [index, server] : request.chips) {
+    chips.push_back(server->function().locked([&](Chip& chip) {
+      return json{{"chip", index},
+                  {"socket", server->listener().path()},
+                  {"state", chip.state()},
+                  {"fault", to_string(chip.fault())},
+                  {"client", server->in_use()},
+                  {"command", chip.command()},
+                  {"post_code", chip.arc().post_code()},
+                  {"reference_clock", chip.arc().reference_clock()},
+                  {"heartbeat", chip.arc().heartbeat()},
+                  {"memory_bytes", chip.touched_bytes()}};
+    }));
+  }
+  return json{{"chips", chips}};
+}
+
+Result<json> fault(const Request& request) {
+  const auto name = request.body.find("name");
+  const auto known = name != request.body.end() && name->is_string() ? fault_by_name(name->get<std::string>())
+                                                                     : std::optional<Fault>();
+  if (!known) return fail(Code::kInvalidArgument, fmt::format("name one of: {}", fmt::join(kFaultNames, ", ")));
+  for (const auto& [index, server] : request.chips) {
+    server->function().locked([&](Chip& chip) { return chip.set_fault(*known), true; });
+  }
+  return json::object();
+}
+
+Result<json> reset_duration(const Request& request) {
+  constexpr std::int64_t kMax = 3'600'000;
+  const auto ms = request.body.find("ms");
+  if (ms == request.body.end() || !ms->is_number_integer() || ms->get<std::int64_t>() < 0 ||
+      ms->get<std::int64_t>() > kMax) {
+    return fail(Code::kInvalidArgument, fmt::format("\"ms\" must be a number from 0 to {}", kMax));
+  }
+  const std::chrono::milliseconds duration(ms->get<std::int64_t>());
+  for (const auto& [index, server] : request.chips) {
+    server->function().locked([&](Chip& chip) { return chip.set_reset_duration(duration), true; });
+  }
+  return json::object();
+}
+
+Result<json> link_reset(const Request& request) {
+  for (const auto& [index, server] : request.chips) {
+    const bool begun = server->function().locked([](Chip& chip) { return chip.begin_kernel_reset(ResetKind::kLink); });
+    if (!begun) return fail(Code::kBusy, fmt::format("chip {} is off the bus or being reset already", index));
+  }
+  return json::object();
+}
+
+Result<json> interrupt(const Request& request) {
+  for (const auto& [index, server] : request.chips) {
+    if (!server->function().interrupt()) {
+      return fail(Code::kFailed, fmt::format("the interrupt of chip {} reached nobody: no eventfd is set, the card is "
+                                             "no bus master, or a reset took its MSI capability",
+                                             index));
+    }
+  }
+  return json::object();
+}
+
+struct CommandRow {
+  std::string_view name;
+  Result<json> (*run)(const Request&);
+};
+constexpr CommandRow kCommands[] = {
+    {"stats", stats},           {"status", status},       {"fault", fault}, {"reset-duration", reset_duration},
+    {"link-reset", link_reset}, {"interrupt", interrupt},
+};
+
+Result<json> run(std::string_view line, std::span<const std::unique_ptr<ChipServer>> servers) {
+  const json body = json::parse(line, nullptr, false);
+  if (!body.is_object()) return fail(Code::kInvalidArgument, "a request is one JSON object in one line");
+  const auto name = body.find("command");
+  if (name == body.end() || !name->is_string()) return fail(Code::kInvalidArgument, "\"command\" is missing");
+  const auto* row = std::ranges::find(kCommands, name->get<std::string>(), &CommandRow::name);
+  if (row == std::end(kCommands)) {
+    return fail(Code::kInvalidArgument, fmt::format("no command '{}'", name->get<std::string>()));
+  }
+  Request request{.body = body, .chips = {}};
+  if (const auto chip = body.find("chip"); chip != body.end()) {
+    if (!chip->is_number_unsigned() || chip->get<std::uint64_t>() >= servers.size()) {
+      return fail(Code::kInvalidArgument, fmt::format("chips here are 0 to {}", servers.size() - 1));
+    }
+    const auto index = chip->get<std::size_t>();
+    request.chips.emplace_back(index, servers[index].get());
+  } else {
+    for (std::size_t i = 0; i < servers.size(); ++i) request.chips.emplace_back(i, servers[i].get());
+  }
+  return row->run(request);
+}
+
+}  // namespace
+
+std::string answer_control(std::string_view line, std::span<const std::unique_ptr<ChipServer>> chips) {
+  Result<json> result = run(line, chips);
+  json answer = result ? std::move(*result) : json{{"error", result.error().message}};
+  answer["ok"] = result.has_value();
+  return answer.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+}  // namespace warden::sim

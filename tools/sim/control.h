@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the control socket understands: a line of JSON asks, a line of JSON answers.
+//
+//   {"command":"stats"}                                  {"ok":true,"chips":[{"chip":0,"bar_accesses":12,...}]}
+//   {"command":"status"}                                 {"ok":true,"chips":[{"chip":0,"state":"running",...}]}
+//   {"command":"fault","chip":0,"name":"arc-hung"}       {"ok":true}
+//   {"command":"reset-duration","chip":0,"ms":200}       {"ok":true}
+//   {"command":"link-reset","chip":0}                    {"ok":true}    begun; "status" tells when it is over
+//   {"command":"interrupt","chip":0}                     {"ok":true}
+//
+// Without "chip" all of them are meant. A refusal is {"ok":false,"error":"..."}.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "tools/sim/chip_server.h"
+
+namespace warden::sim {
+
+// The answer, without its line end. Any line is answered, however wrong.
+[[nodiscard]] std::string answer_control(std::string_view line, std::span<const std::unique_ptr<ChipServer>> chips);
+
+}  // namespace warden::sim

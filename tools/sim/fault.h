@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// The ways a simulated card can be broken on demand, by name.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+namespace warden::sim {
+
+enum class Fault : std::uint8_t {
+  kNone,
+  kArcHung,      // firmware takes no message, its heartbeat stands still
+  kOffBus,       // every read gives all ones, every write is lost
+  kResetHangs,   // a reset by ARC message begins and never ends
+  kResetIgnored  // a reset message is answered, and nothing happens
+};
+
+inline constexpr std::array<std::string_view, 5> kFaultNames = {"none", "arc-hung", "off-bus", "reset-hangs",
+                                                                "reset-ignored"};
+
+[[nodiscard]] constexpr std::string_view to_string(Fault fault) noexcept {
+  return kFaultNames[static_cast<std::size_t>(fault)];
+}
+
+[[nodiscard]] constexpr std::optional<Fault> fault_by_name(std::string_view name) noexcept {
+  for (std::size_t i = 0; i < kFaultNames.size(); ++i) {
+    if (kFaultNames[i] == name) return static_cast<Fault>(i);
+  }
+  return std::nullopt;
+}
+
+}  // namespace warden::sim

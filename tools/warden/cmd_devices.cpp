@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// `warden devices`: the cards, how they are, and who holds them.
+#include <fmt/format.h>
+
+#include <cstdio>
+
+#include "tools/warden/command.h"
+#include "tools/warden/listing.h"
+
+namespace warden::cli {
+namespace {
+
+const std::vector<Column> kColumns = {
+    {.heading = "DEVICE", .key = "address"},
+    {.heading = "CHIP", .key = "chip"},
+    {.heading = "BOARD", .key = "board"},
+    {.heading = "STATE", .key = "state"},
+    {.heading = "TEMP", .key = "temperature_celsius", .unit = " C"},
+    {.heading = "AICLK", .key = "aiclk_mhz", .unit = " MHz"},
+    {.heading = "ARCCLK", .key = "arcclk_mhz", .unit = " MHz"},
+    {.heading = "HEARTBEAT", .key = "heartbeat"},
+    {.heading = "HOLDERS", .key = "holders"},
+};
+
+int list_devices(const Context& context, bool as_json) {
+  auto session = attach(context);
+  if (!session) return report(session.error());
+  return print_listing((*session)->devices_json(), "devices", kColumns, as_json, "no devices");
+}
+
+}  // namespace
+
+void add_devices_command(CLI::App& app, Context& context) {
+  CLI::App* command = app.add_subcommand("devices", "List the cards: address, chip, state, clocks, holders");
+  command->footer(
+      "HOLDERS are the processes that have the card open, by pid.\n\n"
+      "Examples:\n"
+      "  warden devices\n"
+      "  warden devices --json | jq -r '.devices[].address'");
+  auto as_json = std::make_shared<bool>(false);
+  command->add_flag("--json", *as_json, "Print JSON, as wardend wrote it");
+  command->callback(
+      [&context, as_json] { context.run = [&context, as_json] { return list_devices(context, *as_json); }; });
+}
+
+}  // namespace warden::cli

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// A listing that wardend wrote as JSON, shown as a table or passed on.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include <warden/result.h>
+
+namespace warden::cli {
+
+struct Column {
+  std::string heading;
+  std::string key;        // of the row's JSON object; a key that is missing or null shows as "-"
+  std::string unit = {};  // put behind a number
+};
+
+// `{"ROWS": [{...}, ...]}` as a table on stdout, or the text itself when `as_json`. Answers the exit status.
+int print_listing(const Result<std::string>& json, const std::string& rows_key, const std::vector<Column>& columns,
+                  bool as_json, const char* nothing);
+
+// The table alone, for tests. kProtocol: not JSON, or not of that shape.
+[[nodiscard]] Result<std::vector<std::vector<std::string>>> table_of(const std::string& json,
+                                                                     const std::string& rows_key,
+                                                                     const std::vector<Column>& columns);
+
+}  // namespace warden::cli
