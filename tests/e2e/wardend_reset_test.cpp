@@ -87,7 +87,7 @@ TEST(WardendReset, PromptListenerIsHeardAndTheResetIsProven) {
   ASSERT_TRUE(again->read(kTensix, kSomewhere, now));
   EXPECT_NE(now, pattern);
   const auto stats = stack.card_stats();
-  EXPECT_EQ(stats["resets"]["arc"], 1) << stats.dump();
+  EXPECT_EQ(stats["resets"]["asic"], 1) << stats.dump();
   EXPECT_EQ(stats["bar_accesses_during_reset"], 0) << stats.dump();
 }
 
@@ -132,7 +132,7 @@ TEST(WardendReset, SilentListenerUnderAbort) {
   const ResetReport report = reset(stack, {.timeout = milliseconds(100), .on_timeout = OnTimeout::kAbort});
   EXPECT_EQ(report.result, ResetResult::kAborted) << report.json;
   EXPECT_NE(report.reason.find(std::to_string(listener.pid())), std::string::npos) << report.reason;
-  EXPECT_EQ(stack.card_stats()["resets"]["arc"], 0);
+  EXPECT_EQ(stack.card_stats()["resets"]["asic"], 0);
   std::array<std::byte, 4> bytes{};
   EXPECT_TRUE(device->read(kTensix, kSomewhere, bytes));
   ASSERT_TRUE(listener.read_line());
@@ -187,7 +187,7 @@ TEST(WardendReset, SecondResetWaits) {
   const ResetReport second = reset(stack, {.timeout = milliseconds(10)});
   EXPECT_EQ(first.get().result, ResetResult::kOk);
   EXPECT_EQ(second.result, ResetResult::kOk);
-  EXPECT_EQ(stack.card_stats()["resets"]["arc"], 2);
+  EXPECT_EQ(stack.card_stats()["resets"]["asic"], 2);
 }
 
 // ... or is refused at once, if it asked for that.
@@ -213,7 +213,7 @@ TEST(WardendReset, UnknownAndDoubledDevices) {
   const auto doubled = warm_reset(*session, {"0", stack.card_name()});
   ASSERT_FALSE(doubled);
   EXPECT_EQ(doubled.error().code, Code::kInvalidArgument);
-  EXPECT_EQ(stack.card_stats()["resets"]["arc"], 0);
+  EXPECT_EQ(stack.card_stats()["resets"]["asic"], 0);
 }
 
 // Several cards are one transaction, and each is reset.
@@ -223,8 +223,8 @@ TEST(WardendReset, TwoCardsTogether) {
   const ResetReport report = reset(stack);
   EXPECT_EQ(report.result, ResetResult::kOk) << report.json;
   EXPECT_EQ(report.devices.size(), 2U);
-  EXPECT_EQ(stack.card_stats(0)["resets"]["arc"], 1);
-  EXPECT_EQ(stack.card_stats(1)["resets"]["arc"], 1);
+  EXPECT_EQ(stack.card_stats(0)["resets"]["asic"], 1);
+  EXPECT_EQ(stack.card_stats(1)["resets"]["asic"], 1);
 }
 
 // Listings name the card, its state and clocks, and who has it open.
