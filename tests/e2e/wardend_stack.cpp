@@ -208,6 +208,8 @@ bool RawClient::greet() {
   auto packet = shm::receive_packet(socket_.get(), kDeadline);
   if (!packet || packet->header.code != 0 || packet->fds.size() < 3) return false;
   welcome_ = *shm::body_of<shm::Welcome>(*packet);
+  ledger_fd_.reset(::fcntl(packet->fds[1].get(), F_DUPFD_CLOEXEC, 0));
+  doorbell_fd_.reset(::fcntl(packet->fds[2].get(), F_DUPFD_CLOEXEC, 0));
   auto directory = shm::DirectoryReader::open(std::move(packet->fds[0]));
   auto ledger = shm::LedgerWriter::open(std::move(packet->fds[1]), welcome_.session_id);
   auto doorbell = shm::DoorbellMemory::open(std::move(packet->fds[2]));

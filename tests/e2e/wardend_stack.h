@@ -116,12 +116,17 @@ class RawClient {
   [[nodiscard]] shm::DirectoryReader& directory() { return *directory_; }
   [[nodiscard]] shm::LedgerWriter& ledger() { return *ledger_; }
   [[nodiscard]] shm::DoorbellMemory& doorbell() { return *doorbell_; }
+  // All the memory this client can write, as descriptors.
+  [[nodiscard]] int ledger_fd() const { return ledger_fd_.get(); }
+  [[nodiscard]] int doorbell_fd() const { return doorbell_fd_.get(); }
   // True once wardend has closed the connection.
   [[nodiscard]] bool is_dropped();
 
  private:
   UniqueFd socket_;
   shm::Welcome welcome_{};
+  UniqueFd ledger_fd_;
+  UniqueFd doorbell_fd_;
   std::optional<shm::DirectoryReader> directory_;
   std::optional<shm::LedgerWriter> ledger_;
   std::optional<shm::DoorbellMemory> doorbell_;
