@@ -60,8 +60,12 @@ Subject make_simulated() {
   subject.device = std::move(*device);
   Simulator* simulator = subject.simulator.get();
   subject.raise_interrupt = [simulator] {
-    simulator->ctl({"interrupt", "0"});
-    return true;
+    try {
+      simulator->ctl({"interrupt", "0"});
+      return true;
+    } catch (const std::runtime_error&) {  // it says that nobody was reached
+      return false;
+    }
   };
   return subject;
 }
@@ -70,6 +74,7 @@ struct Kind {
   const char* name;
   Subject (*make)();
 };
+void PrintTo(const Kind& kind, std::ostream* out) { *out << kind.name; }
 
 class DeviceConformance : public ::testing::TestWithParam<Kind> {
  protected:
@@ -163,8 +168,7 @@ TEST_P(DeviceConformance, InterruptsReachTheirEventfd) {
   eventfd_t count = 0;
   EXPECT_EQ(::eventfd_read(event.get(), &count), 0);
   ASSERT_TRUE(device().disable_irqs(VFIO_PCI_MSI_IRQ_INDEX));
-  subject_.raise_interrupt();
-  (void)get<std::uint16_t>(device(), kConfig, 0);  // whatever the card did is done
+  EXPECT_FALSE(subject_.raise_interrupt());
   EXPECT_NE(::eventfd_read(event.get(), &count), 0);
   EXPECT_FALSE(device().set_irq_eventfds(VFIO_PCI_MSI_IRQ_INDEX, 1, fds));
   EXPECT_FALSE(device().set_irq_eventfds(1000, 0, fds));
