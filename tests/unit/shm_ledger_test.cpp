@@ -2,6 +2,7 @@
 // Ledger and doorbell between two processes.
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include "shm/ledger.h"
@@ -32,6 +33,7 @@ TEST(ShmLedger, AnswerIsSeenByReaderAndSuccessor) {
 // Proves that wardend's mapping is read-only: a wild write of its own cannot forge a client's answer.
 TEST(ShmLedger, ReaderCannotWrite) {
   EXPECT_EQ(test::in_child([] {
+              ::signal(SIGSEGV, SIG_DFL);  // a sanitizer has a handler of its own
               const auto reader = LedgerReader::create(7);
               const auto memory = Memory(copy_of(reader->fd())).map(boost::interprocess::read_only);
               *static_cast<volatile char*>(memory->get_address()) = 1;
@@ -56,6 +58,7 @@ TEST(ShmLedger, ForkedChildHasNone) {
   auto writer = LedgerWriter::open(copy_of(reader->fd()), 7);
   ASSERT_TRUE(writer);
   EXPECT_EQ(test::in_child([&] {
+              ::signal(SIGSEGV, SIG_DFL);
               writer->acknowledge(41);
               return 0;
             }),

@@ -35,6 +35,8 @@ class Connection {
   Connection& operator=(const Connection&) = delete;
   ~Connection();
 
+  // Of this process's attachments; session ids begin anew with another wardend.
+  [[nodiscard]] std::uint64_t number() const noexcept { return number_; }
   [[nodiscard]] int socket() const noexcept { return fds_.get(0); }
   [[nodiscard]] int notification() const noexcept { return fds_.get(1); }
   [[nodiscard]] const shm::DirectoryReader& directory() const noexcept { return directory_; }
@@ -60,6 +62,7 @@ class Connection {
   [[nodiscard]] Result<std::uint64_t> device_mask(const std::vector<std::string>& names) const;
 
  private:
+  const std::uint64_t number_;
   const shm::Welcome welcome_;
   ForkGuardedFds fds_;  // session socket [, notification socket]
   const shm::DirectoryReader directory_;
