@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // One listener of libwarden's, told through the directory as wardend tells it. A real reset takes far longer than the
 // gap between two samples, so this process plays wardend: the same shared memory and handshake, no card.
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -64,6 +65,10 @@ class Announcer {
 
   // Hello and Welcome, Listen and its reply.
   Status shake_hands() {
+    pollfd waiting{.fd = server_.get(), .events = POLLIN, .revents = 0};
+    if (::poll(&waiting, 1, static_cast<int>(kHandshakeBound.count())) != 1) {
+      return fail(Code::kTimeout, "the listener did not connect");
+    }
     client_.reset(::accept4(server_.get(), nullptr, nullptr, SOCK_CLOEXEC));
     if (!client_) return fail_errno("accept", errno);
     auto hello = shm::receive_packet(client_.get(), kHandshakeBound);
