@@ -53,9 +53,9 @@ struct Evidence {
 };
 
 enum class ResetKind : std::uint8_t {
-  kAsic,    // ARC message 0x56, argument 0
-  kBoard,   // ARC message 0x56, argument 3: the board controller too
-  kDevice,  // the function reset that VFIO chooses
+  kAsic,      // ARC message 0x56, argument 0
+  kBoard,     // ARC message 0x56, argument 3: the board controller too
+  kDevice,    // the function reset that VFIO chooses
   kExternal,  // somebody else resets the chip (a board controller, another tool): only observed and proven
 };
 

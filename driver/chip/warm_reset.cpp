@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The sequence up to the card's return. Sources: tt-kmd (ASIC_RESET and POST_RESET of ioctl RESET_DEVICE, tools/reset.c)
-// carried over to what VFIO permits (Linux vfio_pci_config.c).
+// The sequence up to the card's return. Sources: tt-kmd (ASIC_RESET and POST_RESET of ioctl RESET_DEVICE,
+// tools/reset.c) carried over to what VFIO permits (Linux vfio_pci_config.c).
 #include "driver/chip/warm_reset.h"
 
 #include <fmt/format.h>
@@ -64,8 +64,8 @@ Status WarmReset::judge(Proof proof, bool passed, std::string after, std::string
   shown.after = std::move(after);
   shown.passed = passed;
   if (passed) return {};
-  return fail(Code::kFailed, fmt::format("{}: {} (before: {}; after: {})", shown.name, complaint, shown.before,
-                                         shown.after));
+  return fail(Code::kFailed,
+              fmt::format("{}: {} (before: {}; after: {})", shown.name, complaint, shown.before, shown.after));
 }
 
 void WarmReset::step(ResetStep step) {
@@ -157,8 +157,8 @@ Status WarmReset::wake_arc() {
   if (auto enabled = config_.set_command(saved_command_, wormhole::kCommandMemory); !enabled) return enabled;
   answer = subject_.arc.exchange(wormhole::message::kNop, 0, 0, kMessageTimeout);
   if (answer) return {};
-  return fail(Code::kFailed, fmt::format("the ARC does not answer NOP, not even after a function reset: {}",
-                                         answer.error().message));
+  return fail(Code::kFailed,
+              fmt::format("the ARC does not answer NOP, not even after a function reset: {}", answer.error().message));
 }
 
 Status WarmReset::save_clock() {
@@ -213,8 +213,7 @@ Status WarmReset::trigger() {
     return wrap(std::move(set).error(), "arm the reset marker");
   }
   evidence(Proof::kMarker).before = fmt::format("armed, command {:#06x}", armed);
-  const std::uint16_t depth =
-      options_.kind == ResetKind::kBoard ? wormhole::kResetBoard : wormhole::kResetAsic;
+  const std::uint16_t depth = options_.kind == ResetKind::kBoard ? wormhole::kResetBoard : wormhole::kResetAsic;
   return subject_.arc.post(wormhole::message::kTriggerReset, depth, 0, kMessageTimeout);
 }
 
@@ -252,8 +251,9 @@ Status WarmReset::wait_for_return() {
   const auto waited = (arms_marker() ? options_.quiet : milliseconds(0)) + seen->after;
   if (seen->vendor == wormhole::kVendor) {
     step_back();
-    return fail(Code::kFailed, fmt::format("the card ignored the reset: its marker is still set after {} ms, last seen {}",
-                                           waited.count(), sight));
+    return fail(Code::kFailed,
+                fmt::format("the card ignored the reset: its marker is still set after {} ms, last seen {}",
+                            waited.count(), sight));
   }
   return fail(Code::kTimeout, fmt::format("the card did not come back from the reset within {} ms ({} looks), last "
                                           "seen {}",

@@ -46,6 +46,8 @@ int take_byte(const UniqueFd& listener) {
   return ::read(connection.get(), &byte, 1) == 1 ? byte : -1;
 }
 
+bool anybody(int) { return true; }
+
 class UmdBridge : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -146,19 +148,19 @@ TEST_F(UmdBridge, NoDirectoryIsAnError) {
 
 // Proves that wardend's inbox is an ordinary listener to a tt-umd notifier: found by its name, given both messages.
 TEST_F(UmdBridge, TheInboxHearsANotifier) {
-  auto inbox = UmdInbox::open(directory_);
+  auto inbox = UmdInbox::open(directory_, ::getpid());
   ASSERT_TRUE(inbox) << inbox.error().message;
   EXPECT_EQ(inbox->name(), "client_" + std::to_string(::getpid()) + ".sock");
   for (const UmdMessage message : {UmdMessage::kPreReset, UmdMessage::kPostReset}) {
     ASSERT_EQ(notify_umd_listeners(directory_, message, "", seconds(5))->size(), 1U);
     ASSERT_TRUE(readable(inbox->fd(), seconds(20)));
-    EXPECT_EQ(inbox->receive(), std::vector{message});
+    EXPECT_EQ(inbox->receive(anybody), std::vector{message});
   }
 }
 
 // Proves that silence, hang-ups and bytes of no meaning are dropped without a message and without blocking.
 TEST_F(UmdBridge, TheInboxDropsNonsense) {
-  auto inbox = UmdInbox::open(directory_);
+  auto inbox = UmdInbox::open(directory_, ::getpid());
   ASSERT_TRUE(inbox);
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
@@ -172,17 +174,36 @@ TEST_F(UmdBridge, TheInboxDropsNonsense) {
     }
     if (i % 3 == 1) sender.reset();
     senders.push_back(std::move(sender));
-    EXPECT_TRUE(inbox->receive().empty());
+    EXPECT_TRUE(inbox->receive(anybody).empty());
   }
   ASSERT_EQ(notify_umd_listeners(directory_, UmdMessage::kPreReset, "", seconds(5))->size(), 1U);
-  EXPECT_EQ(inbox->receive(), std::vector{UmdMessage::kPreReset});
+  EXPECT_EQ(inbox->receive(anybody), std::vector{UmdMessage::kPreReset});
+}
+
+// Proves that who may not speak is not heard.
+TEST_F(UmdBridge, TheInboxIsParticular) {
+  auto inbox = UmdInbox::open(directory_, 1);
+  ASSERT_TRUE(inbox);
+  ASSERT_EQ(notify_umd_listeners(directory_, UmdMessage::kPreReset, "", seconds(5))->size(), 1U);
+  EXPECT_TRUE(inbox->receive([](int) { return false; }).empty());
+}
+
+// Proves that a successor goes on with a killed predecessor's socket and hears what was said meanwhile.
+TEST_F(UmdBridge, TheInboxIsAdopted) {
+  auto first = UmdInbox::open(directory_, 1);
+  ASSERT_TRUE(first);
+  ASSERT_EQ(notify_umd_listeners(directory_, UmdMessage::kPostReset, "", seconds(5))->size(), 1U);
+  auto second = UmdInbox::adopt(directory_, 1, UniqueFd(::dup(first->listener())));
+  ASSERT_TRUE(second) << second.error().message;
+  EXPECT_TRUE(readable(second->fd(), seconds(20)));
+  EXPECT_EQ(second->receive(anybody), std::vector{UmdMessage::kPostReset});
 }
 
 // Proves that the socket file goes with the inbox, so that wardend leaves nothing stale behind.
 TEST_F(UmdBridge, TheInboxCleansUp) {
   std::string socket_path;
   {
-    auto inbox = UmdInbox::open(directory_ + "/made");
+    auto inbox = UmdInbox::open(directory_ + "/made", 1);
     ASSERT_TRUE(inbox);
     socket_path = directory_ + "/made/" + inbox->name();
     EXPECT_TRUE(std::filesystem::exists(socket_path));

@@ -81,7 +81,7 @@ struct Published {
 struct TransactionParts {
   TransactionHost& host;
   std::vector<ParticipantSource*> sources;
-  std::vector<ResetTarget*> targets;  // one for each of record.devices
+  std::vector<ResetTarget*> targets;             // one for each of record.devices
   std::shared_ptr<ExternalReset> external = {};  // with record.external
 };
 

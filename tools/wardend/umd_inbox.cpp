@@ -26,6 +26,9 @@ Status make_directory(const std::string& directory) {
   return {};
 }
 
+// The name tt-umd gives its listeners, so that its notifiers find us as they find them.
+std::string name_of(int number) { return "client_" + std::to_string(number) + ".sock"; }
+
 Status watch(int epoll, int fd) {
   epoll_event event{};
   event.events = EPOLLIN;
@@ -43,11 +46,9 @@ UmdInbox::~UmdInbox() {
   if (listener_) ::unlink(path_.c_str());
 }
 
-Result<UmdInbox> UmdInbox::open(const std::string& directory) {
+Result<UmdInbox> UmdInbox::open(const std::string& directory, int number) {
   if (auto made = make_directory(directory); !made) return std::unexpected(made.error());
-  // The name tt-umd gives its listeners, so that its notifiers find us as they find them.
-  std::string name = "client_" + std::to_string(::getpid()) + ".sock";
-  std::string path = directory + "/" + name;
+  const std::string path = directory + "/" + name_of(number);
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (path.size() >= sizeof(address.sun_path)) {
@@ -56,13 +57,20 @@ Result<UmdInbox> UmdInbox::open(const std::string& directory) {
   std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
 
   UniqueFd listener(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  UniqueFd epoll(::epoll_create1(EPOLL_CLOEXEC));
-  if (!listener || !epoll) return fail_errno("listen at " + path);
-  ::unlink(path.c_str());  // only a dead process can have had our number
+  if (!listener) return fail_errno("listen at " + path);
+  ::unlink(path.c_str());  // only a dead process can have had this number
   if (::bind(listener.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0 ||
       ::chmod(path.c_str(), 0777) != 0 || ::listen(listener.get(), SOMAXCONN) != 0) {
     return fail_errno("listen at " + path);
   }
+  return adopt(directory, number, std::move(listener));
+}
+
+Result<UmdInbox> UmdInbox::adopt(const std::string& directory, int number, UniqueFd listener) {
+  std::string name = name_of(number);
+  std::string path = directory + "/" + name;
+  UniqueFd epoll(::epoll_create1(EPOLL_CLOEXEC));
+  if (!epoll) return fail_errno("listen at " + path);
   if (auto watched = watch(epoll.get(), listener.get()); !watched) return std::unexpected(watched.error());
   return UmdInbox(std::move(path), std::move(name), std::move(listener), std::move(epoll));
 }
@@ -76,15 +84,17 @@ void UmdInbox::accept_all() {
   }
 }
 
-std::vector<UmdMessage> UmdInbox::receive() {
+std::vector<UmdMessage> UmdInbox::receive(const std::function<bool(int socket)>& may_speak) {
   accept_all();
   std::vector<UmdMessage> messages;
-  std::erase_if(senders_, [&messages](const UniqueFd& sender) {
+  std::erase_if(senders_, [&](const UniqueFd& sender) {
     std::uint8_t byte = 0;
     const ssize_t got = ::recv(sender.get(), &byte, 1, MSG_DONTWAIT);
     if (got < 0 && errno == EAGAIN) return false;
-    if (got == 1 && (byte == 0x01 || byte == 0x02)) messages.push_back(static_cast<UmdMessage>(byte));
-    return got <= 0 || (byte != 0x01 && byte != 0x02);  // gone, or not speaking tt-umd's language
+    const bool understood = got == 1 && (byte == 0x01 || byte == 0x02);
+    if (!understood || !may_speak(sender.get())) return true;
+    messages.push_back(static_cast<UmdMessage>(byte));
+    return false;
   });
   return messages;
 }

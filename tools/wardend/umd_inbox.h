@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,8 +17,11 @@ namespace warden::daemon {
 // Owner: wardend's main loop, which polls fd() and calls receive(). Not thread-safe. The socket file goes with it.
 class UmdInbox {
  public:
-  // Makes the directory (mode 0777, as tt-umd does) when it is not there; a stale socket of ours is replaced.
-  [[nodiscard]] static Result<UmdInbox> open(const std::string& directory);
+  // Makes the directory (for everybody to write, as tt-umd does) when it is not there. The socket is called
+  // client_<number>.sock, as tt-umd's are; a stale one of that name is replaced.
+  [[nodiscard]] static Result<UmdInbox> open(const std::string& directory, int number);
+  // Goes on with the socket of a predecessor that was killed.
+  [[nodiscard]] static Result<UmdInbox> adopt(const std::string& directory, int number, UniqueFd listener);
   UmdInbox(UmdInbox&&) noexcept = default;
   UmdInbox& operator=(UmdInbox&&) = delete;
   ~UmdInbox();
@@ -25,8 +29,10 @@ class UmdInbox {
   [[nodiscard]] const std::string& name() const noexcept { return name_; }
   // An epoll descriptor: readable when a message may have come.
   [[nodiscard]] int fd() const noexcept { return epoll_.get(); }
-  // Everything that has come, never blocking; bytes that mean nothing are dropped with their sender.
-  [[nodiscard]] std::vector<UmdMessage> receive();
+  [[nodiscard]] int listener() const noexcept { return listener_.get(); }
+  // Everything that has come from senders that `may_speak`, never blocking; bytes that mean nothing are dropped with
+  // their sender.
+  [[nodiscard]] std::vector<UmdMessage> receive(const std::function<bool(int socket)>& may_speak);
 
  private:
   UmdInbox(std::string path, std::string name, UniqueFd listener, UniqueFd epoll) noexcept;
