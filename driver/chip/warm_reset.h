@@ -86,7 +86,8 @@ class WarmReset {
   bool wanted(Proof proof) const;
   Evidence& evidence(Proof proof);
   Status judge(Proof proof, bool passed, std::string after, std::string_view complaint);
-  bool arms_marker() const { return options_.kind != ResetKind::kDevice; }
+  bool arms_marker() const { return options_.kind == ResetKind::kAsic || options_.kind == ResetKind::kBoard; }
+  bool is_external() const { return options_.kind == ResetKind::kExternal; }
 
   ResetSubject subject_;
   const ResetOptions& options_;
