@@ -37,7 +37,7 @@ struct Target {
 
 void add_place(CLI::App& command, Place& place) {
   command.add_option("DEVICE", place.device, "Card: its name, or its number in `warden devices`")->required();
-  command.add_option("X,Y", place.tile, "Tile, in NoC #0 coordinates")->required()->check([](const std::string& text) {
+  command.add_option("TILE", place.tile, "X,Y in NoC #0 coordinates")->required()->check([](const std::string& text) {
     const auto tile = parse_tile(text);
     return tile ? std::string() : tile.error().message;
   });

@@ -5,7 +5,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/pidfd.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -88,7 +88,6 @@ std::optional<ProcessView> view_process(pid_t pid) {
     const auto stat = read_stat(fmt::format("/proc/{}/task/{}/stat", pid, thread));
     if (!stat || is_gone(stat->state)) continue;
     view.living = true;
-    if (stat->state == 'D') view.uninterruptible = true;
     if (is_stopped(stat->state) || !view.stopped) continue;
     view.stopped = false;
     view.running_thread = thread;
@@ -114,13 +113,14 @@ std::vector<pid_t> children_of(pid_t pid) {
   return children;
 }
 
+// By system call: <sys/pidfd.h> of glibc 2.36 can't be used from C++.
 int signal_process(pid_t pid, std::uint64_t start_ticks, int signal_number) {
-  const UniqueFd process(::pidfd_open(pid, 0));
+  const UniqueFd process(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
   if (!process) return errno;
   // Looked at after opening: the descriptor can't change its meaning any more, and this says what it means.
   const auto stat = read_stat(fmt::format("/proc/{}/stat", pid));
   if (!stat || stat->start_ticks != start_ticks) return ESRCH;
-  return ::pidfd_send_signal(process.get(), signal_number, nullptr, 0) == 0 ? 0 : errno;
+  return ::syscall(SYS_pidfd_send_signal, process.get(), signal_number, nullptr, 0) == 0 ? 0 : errno;
 }
 
 }  // namespace warden::cli

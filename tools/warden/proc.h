@@ -13,11 +13,10 @@ namespace warden::cli {
 
 struct ProcessView {
   std::uint64_t start_ticks = 0;
-  std::string name;              // comm
-  bool living = false;           // some thread is neither a zombie nor dead
-  bool stopped = true;           // every thread is stopped (T, t) or gone (Z, X)
-  bool uninterruptible = false;  // some thread is in state D, where signals wait
-  pid_t running_thread = 0;      // the first thread that is not stopped
+  std::string name;          // comm
+  bool living = false;       // some thread is neither a zombie nor dead
+  bool stopped = true;       // every thread is stopped (T, t) or gone (Z, X)
+  pid_t running_thread = 0;  // the first thread that is not stopped
   char running_state = 0;
 };
 

@@ -48,9 +48,10 @@ void ProcessTree::visit(pid_t pid, Walk& walk) {
     const int error = signal_process(pid, view->start_ticks, SIGSTOP);
     if (error == 0) entry->second.ours = true;
     if (error != 0 && error != ESRCH) walk.refused = fmt::format("stop {}: {}", who, std::strerror(error));
-    // A parent in vfork() sleeps uninterruptibly until its child has called exec: stopped first, the child would keep
-    // the parent from ever being seen stopped.
-    if (view->uninterruptible) return;
+    // From the top down: children are looked at once their parent stands. It can't fork any more then, and, above all,
+    // is not in vfork(): there it sleeps uninterruptibly until its child has called exec, and would never be seen
+    // stopped if that child were stopped first.
+    return;
   }
   for (const pid_t child : children_of(pid)) walk.pending.push_back(child);
 }

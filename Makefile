@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+# The front door: every target hands over to a CMake preset or to a script, and holds no logic. `make help` lists them.
+PREFIX ?= /usr/local
+DESTDIR ?=
+export DESTDIR
+
+.DEFAULT_GOAL := build
+.NOTPARALLEL:
+.PHONY: build demo test check format-check lint headers-check house-check test-asan test-tsan bench install up down \
+        format clean help dependencies check-dependencies
+
+build: dependencies  ## Build everything; programs land in build/release/bin (this is what plain `make` does)
+	cmake --preset release --log-level=NOTICE
+	cmake --build --preset release
+
+demo: build  ## Watch a running workload pause, the simulated card reset, the reset proven, the workload resume
+	tools/demo/demo build/release/bin
+
+test: build  ## Build and run all tests
+	ctest --preset release
+
+check: test format-check headers-check house-check lint test-asan test-tsan  ## All that CI runs: tests, style, lint, sanitizers
+
+format-check: check-dependencies  ## Is every source laid out as clang-format does it?
+	tools/setup/check-format
+
+headers-check: dependencies  ## Does every header compile alone?
+	tools/setup/check-headers
+
+house-check: dependencies  ## Licence lines, stray prints, oversized files, broken or unlinked documentation
+	tools/setup/check-house
+
+lint: check-dependencies  ## clang-tidy over our sources
+	cmake --preset release --log-level=NOTICE
+	tools/setup/check-lint build/release
+
+test-asan: dependencies  ## All tests with the address and undefined-behaviour sanitizers
+	cmake --preset asan --log-level=NOTICE
+	cmake --build --preset asan
+	ctest --preset asan
+
+test-tsan: dependencies  ## All tests with the thread sanitizer
+	cmake --preset tsan --log-level=NOTICE
+	cmake --build --preset tsan
+	tools/setup/without-aslr ctest --preset tsan
+
+bench: build  ## Measure beside baselines; prints a table and writes build/bench.json
+	tests/bench/run build/release/bin build/bench.json
+
+install: build  ## Install to PREFIX (default /usr/local) below DESTDIR (default none)
+	cmake --install build/release --prefix "$(PREFIX)"
+
+up: build  ## Start a simulated card and a daemon to play with
+	tools/demo/up build/release/bin
+
+down:  ## Stop what `make up` started
+	tools/demo/down build/release/bin
+
+format: check-dependencies  ## Lay out every source as clang-format does it
+	tools/setup/check-format --fix
+
+clean:  ## Remove everything that was built
+	rm -rf build
+
+help:  ## This list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 16
+
+dependencies:
+	@tools/setup/install-dependencies packages.txt
+
+check-dependencies:
+	@tools/setup/install-dependencies packages.txt packages-check.txt

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+// The queue of one card, and the gate in front of it.
+#include "tools/wardend/device_thread.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+namespace warden::daemon {
+
+namespace {
+
+constexpr std::size_t kMaxQueuedJobs = 4096;
+constexpr std::chrono::seconds kTelemetryLifetime{1};
+
+}  // namespace
+
+DeviceThread::DeviceThread(std::string name, std::unique_ptr<chip::Chip> chip, std::uint64_t epoch,
+                           std::string lost_reason)
+    : name_(std::move(name)), chip_(std::move(chip)), epoch_(epoch) {
+  if (!chip_) {
+    state_ = shm::DeviceState::kLost;
+    reason_ = std::move(lost_reason);
+    return;
+  }
+  epoch_ = chip_->epoch();
+  identity_ = chip_->identity();
+  thread_ = std::thread([this] { run(); });
+}
+
+DeviceThread::~DeviceThread() {
+  {
+    const std::scoped_lock lock(mutex_);
+    stopping_ = true;
+  }
+  changed_.notify_all();
+  if (thread_.joinable()) thread_.join();
+}
+
+DeviceView DeviceThread::view() const {
+  const std::scoped_lock lock(mutex_);
+  DeviceView view{name_, identity_.chip, identity_.board, state_, reason_, epoch_, telemetry_};
+  if (view.chip.empty()) view.chip = "unknown";
+  if (view.board.empty()) view.board = "unknown";
+  if (gate_ != Gate::kOpen) view.state = shm::DeviceState::kResetting;
+  return view;
+}
+
+std::uint64_t DeviceThread::epoch() const {
+  const std::scoped_lock lock(mutex_);
+  return epoch_;
+}
+
+Result<std::uint64_t> DeviceThread::open() const {
+  const std::scoped_lock lock(mutex_);
+  if (gate_ != Gate::kOpen) {
+    return fail(Code::kResetting,
+                fmt::format("{} is being reset (reset {}); open it after the result", name_, reset_id_));
+  }
+  if (Status fit = usable(); !fit) return std::unexpected(fit.error());
+  return epoch_;
+}
+
+Status DeviceThread::submit(const Session& session, std::uint64_t epoch, Job job) {
+  const std::scoped_lock lock(mutex_);
+  if (Status admitted = admit(session, epoch); !admitted) return admitted;
+  if (jobs_.size() >= kMaxQueuedJobs) {
+    return fail(Code::kBusy, fmt::format("{}: {} accesses are waiting already; try again", name_, jobs_.size()));
+  }
+  push(std::move(job));
+  return {};
+}
+
+Status DeviceThread::admit(const Session& session, std::uint64_t epoch) const {
+  const bool answered = gate_ == Gate::kAnnounced && session.ledger.acknowledged_reset_id() == reset_id_;
+  if (gate_ == Gate::kClosed || answered) {
+    return fail(Code::kResetting, fmt::format("{} is being reset (reset {})", name_, reset_id_));
+  }
+  if (epoch != epoch_) {
+    return fail(Code::kStale, fmt::format("{} was reset since this handle was made; open it again", name_));
+  }
+  return usable();
+}
+
+Status DeviceThread::usable() const {
+  if (state_ == shm::DeviceState::kLost) return fail(Code::kOffBus, fmt::format("{} is lost: {}", name_, reason_));
+  if (state_ == shm::DeviceState::kFailed) {
+    return fail(Code::kFailed, fmt::format("the last reset of {} failed: {}; reset it again", name_, reason_));
+  }
+  return {};
+}
+
+void DeviceThread::push(Job job) {
+  jobs_.push_back(std::move(job));
+  changed_.notify_all();
+}
+
+bool DeviceThread::refresh_telemetry(std::function<void()> done) {
+  const std::scoped_lock lock(mutex_);
+  const bool fresh = telemetry_ && std::chrono::steady_clock::now() - telemetry_time_ < kTelemetryLifetime;
+  // Not during a reset, and not for a card whose reset failed: it would only run into timeouts.
+  if (fresh || !chip_ || gate_ != Gate::kOpen || state_ != shm::DeviceState::kReady) return false;
+  if (telemetry_queued_) return true;
+  telemetry_queued_ = true;
+  push([this, done = std::move(done)](chip::Chip& chip) {
+    read_telemetry(chip);
+    done();
+  });
+  return true;
+}
+
+void DeviceThread::read_telemetry(chip::Chip& chip) {
+  Result<chip::Telemetry> telemetry = chip.telemetry();
+  const std::scoped_lock lock(mutex_);
+  telemetry_queued_ = false;
+  telemetry_.reset();
+  if (telemetry) {
+    telemetry_ = *telemetry;
+    telemetry_time_ = std::chrono::steady_clock::now();
+  } else {
+    spdlog::warn("{}: telemetry: {}", name_, telemetry.error().message);
+  }
+}
+
+void DeviceThread::lose(const std::string& reason) {
+  const std::scoped_lock lock(mutex_);
+  state_ = shm::DeviceState::kLost;
+  reason_ = reason;
+}
+
+void DeviceThread::announce(std::uint64_t reset_id) {
+  const std::scoped_lock lock(mutex_);
+  reset_id_ = reset_id;
+  if (gate_ == Gate::kOpen) gate_ = Gate::kAnnounced;
+}
+
+Status DeviceThread::quiesce(std::chrono::milliseconds bound) {
+  std::unique_lock lock(mutex_);
+  gate_ = Gate::kClosed;
+  if (changed_.wait_for(lock, bound, [this] { return jobs_.empty() && !busy_; })) return {};
+  return fail(Code::kTimeout, fmt::format("{} accesses were still under way after {} ms",
+                                          jobs_.size() + (busy_ ? 1U : 0U), bound.count()));
+}
+
+std::future<chip::ResetReport> DeviceThread::start_reset() {
+  auto promise = std::make_shared<std::promise<chip::ResetReport>>();
+  std::future<chip::ResetReport> verdict = promise->get_future();
+  if (!chip_) {
+    chip::ResetReport lost;
+    lost.reason = "the device is lost: " + view().reason;
+    promise->set_value(std::move(lost));
+    return verdict;
+  }
+  const std::scoped_lock lock(mutex_);
+  push([this, promise](chip::Chip& chip) {
+    chip::ResetOptions options;
+    options.observer = [this](chip::ResetStep step) { spdlog::info("{}: {}", name_, chip::to_string(step)); };
+    promise->set_value(chip.warm_reset(options));
+  });
+  return verdict;
+}
+
+void DeviceThread::release(bool touched, const std::string& failure) {
+  const std::scoped_lock lock(mutex_);
+  gate_ = Gate::kOpen;
+  reset_id_ = 0;
+  if (!chip_) return;
+  epoch_ = chip_->epoch();
+  telemetry_.reset();
+  if (!touched) return;
+  state_ = failure.empty() ? shm::DeviceState::kReady : shm::DeviceState::kFailed;
+  reason_ = failure;
+}
+
+void DeviceThread::run() {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    changed_.wait(lock, [this] { return stopping_ || !jobs_.empty(); });
+    if (stopping_) return;
+    Job job = std::move(jobs_.front());
+    jobs_.pop_front();
+    busy_ = true;
+    lock.unlock();
+    job(*chip_);
+    job = nullptr;  // with what it holds, before the card counts as idle
+    lock.lock();
+    busy_ = false;
+    changed_.notify_all();
+  }
+}
+
+}  // namespace warden::daemon

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+// One card and the thread that does everything with it: accesses for sessions, telemetry, the reset. A card that is
+// slow keeps nobody waiting but its own users.
+//
+//   gate:  open ─► announced (who has acknowledged is refused) ─► closed (everybody is) ─► open
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <future>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+
+#include <warden/result.h>
+
+#include "driver/chip/chip.h"
+#include "shm/directory_layout.h"
+#include "tools/wardend/session.h"
+#include "tools/wardend/transaction.h"
+
+namespace warden::daemon {
+
+// A look at the card, for listings.
+struct DeviceView {
+  std::string name;
+  std::string chip = "unknown";
+  std::string board = "unknown";
+  shm::DeviceState state = shm::DeviceState::kLost;
+  std::string reason;  // why it is failed or lost
+  std::uint64_t epoch = 0;
+  std::optional<chip::Telemetry> telemetry;
+};
+
+// Threads: any.
+class DeviceThread final : public ResetTarget {
+ public:
+  using Job = std::function<void(chip::Chip&)>;
+
+  // Without a chip the device is lost, for this reason.
+  DeviceThread(std::string name, std::unique_ptr<chip::Chip> chip, std::uint64_t epoch, std::string lost_reason = {});
+  ~DeviceThread() override;
+
+  [[nodiscard]] const std::string& name() const noexcept { return name_; }
+  [[nodiscard]] DeviceView view() const;
+  [[nodiscard]] std::uint64_t epoch() const;
+
+  // Whether a session may open the device now; answers the epoch.
+  [[nodiscard]] Result<std::uint64_t> open() const;
+  // Runs `job` on the device's thread, unless the reset, the epoch or the card's state forbid it.
+  [[nodiscard]] Status submit(const Session& session, std::uint64_t epoch, Job job);
+  // Reads telemetry if what is known is older than a second; calls `done` on the device's thread. False: nothing to
+  // wait for.
+  bool refresh_telemetry(std::function<void()> done);
+  // The transport is gone for good.
+  void lose(const std::string& reason);
+
+  // The gate, moved by the reset that runs.
+  void announce(std::uint64_t reset_id);
+  [[nodiscard]] Status quiesce(std::chrono::milliseconds bound) override;
+  [[nodiscard]] std::future<chip::ResetReport> start_reset() override;
+  // Opens the gate. `touched`: a reset was tried and this is its verdict, empty when good.
+  void release(bool touched, const std::string& failure);
+
+ private:
+  enum class Gate : std::uint8_t { kOpen, kAnnounced, kClosed };
+
+  [[nodiscard]] Status admit(const Session& session, std::uint64_t epoch) const;
+  [[nodiscard]] Status usable() const;
+  void push(Job job);
+  void run();
+  void read_telemetry(chip::Chip& chip);
+
+  const std::string name_;
+  const std::unique_ptr<chip::Chip> chip_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<Job> jobs_;
+  bool busy_ = false;
+  bool stopping_ = false;
+  Gate gate_ = Gate::kOpen;
+  std::uint64_t reset_id_ = 0;  // while the gate is not open
+  std::uint64_t epoch_ = 0;
+  shm::DeviceState state_ = shm::DeviceState::kReady;
+  std::string reason_;
+  chip::Identity identity_;
+  std::optional<chip::Telemetry> telemetry_;
+  std::chrono::steady_clock::time_point telemetry_time_;
+  bool telemetry_queued_ = false;
+
+  std::thread thread_;  // last: it uses everything above
+};
+
+}  // namespace warden::daemon

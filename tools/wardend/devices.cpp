@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+// Opening and taking over cards.
+#include "tools/wardend/devices.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstring>
+
+#include "driver/vfio/device.h"
+
+namespace warden::daemon {
+
+namespace {
+
+std::string keeper_name(std::uint32_t index) { return fmt::format("card/{}", index); }
+
+// The keeper holds the descriptors before the first access: from then on no death of ours lets go of the card.
+Result<std::unique_ptr<chip::Chip>> open_card(std::uint32_t index, const std::string& name, KeeperLink& keeper) {
+  Result<std::unique_ptr<vfio::Device>> device = vfio::open(name);
+  if (!device) return std::unexpected(std::move(device).error());
+  if (Status kept = keeper.keep(keeper_name(index), name, (*device)->descriptors()); !kept) {
+    return std::unexpected(kept.error());
+  }
+  Result<std::unique_ptr<chip::Chip>> chip = chip::open(std::move(*device));
+  if (!chip) return wrap(std::move(chip).error(), name);
+  return chip;
+}
+
+Result<std::unique_ptr<chip::Chip>> adopt_card(const std::string& name, Kept kept, std::uint64_t epoch) {
+  Result<std::unique_ptr<vfio::Device>> device = vfio::adopt(name, std::move(kept.fds));
+  if (!device) return std::unexpected(std::move(device).error());
+  return chip::adopt(std::move(*device), epoch);
+}
+
+// The epoch that clients know, one further when a reset was tried and its end was not told yet.
+std::uint64_t epoch_to_go_on_with(std::uint64_t known, std::uint32_t index,
+                                  const std::optional<ResetRecord>& unfinished) {
+  if (!unfinished || unfinished->result == shm::ResetResult::kNone) return known;
+  if (unfinished->phase != shm::ResetPhase::kResetting && unfinished->phase != shm::ResetPhase::kVerified) return known;
+  for (const ResetDevice& device : unfinished->devices) {
+    if (device.index == index) return std::max(known, device.epoch + 1);
+  }
+  return known;
+}
+
+}  // namespace
+
+Result<Devices> Devices::open(const std::vector<std::string>& names, KeptTable& kept, KeeperLink& keeper,
+                              shm::DirectoryWriter& directory, const std::optional<ResetRecord>& unfinished) {
+  Devices devices(directory);
+  for (std::uint32_t index = 0; index < names.size(); ++index) {
+    const std::string& name = names[index];
+    shm::DeviceRecord& row = directory.device(index);
+    const std::uint64_t epoch = epoch_to_go_on_with(row.epoch.load(), index, unfinished);
+    const auto entry = kept.find(keeper_name(index));
+    // A row without state: the last worker died before it had opened this card, so nobody has used it yet.
+    const bool taken_over = entry != kept.end() && row.state.load() != 0;
+    if (entry != kept.end() && !taken_over) entry->second.fds.clear();
+    auto chip = taken_over ? adopt_card(name, std::move(entry->second), epoch) : open_card(index, name, keeper);
+    if (!chip && !taken_over) return std::unexpected(std::move(chip).error());
+    if (!chip) spdlog::error("{} is lost: {}", name, chip.error().message);
+    const std::string lost_reason = chip ? std::string() : chip.error().message;
+    devices.threads_.push_back(
+        std::make_unique<DeviceThread>(name, chip ? std::move(*chip) : nullptr, epoch, lost_reason));
+    if (taken_over && static_cast<shm::DeviceState>(row.state.load()) == shm::DeviceState::kFailed) {
+      devices.threads_.back()->release(true, "before wardend's worker was restarted");
+    }
+    devices.publish_row(index);
+  }
+  return devices;
+}
+
+Result<std::uint32_t> Devices::find(std::string_view name) const {
+  for (std::uint32_t index = 0; index < count(); ++index) {
+    if (threads_[index]->name() == name) return index;
+  }
+  std::uint32_t number = 0;
+  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), number);
+  if (error == std::errc() && end == name.data() + name.size() && number < count()) return number;
+  return fail(Code::kNotFound, fmt::format("no device '{}'; wardend has {}", name, names_text()));
+}
+
+Result<std::vector<ResetDevice>> Devices::select(const std::vector<std::string>& names) const {
+  std::vector<ResetDevice> selected;
+  const auto add = [&](std::uint32_t index) {
+    selected.push_back({index, threads_[index]->name(), threads_[index]->epoch()});
+  };
+  if (names.empty()) {
+    for (std::uint32_t index = 0; index < count(); ++index) add(index);
+  }
+  for (const std::string& name : names) {
+    const Result<std::uint32_t> index = find(name);
+    if (!index) return std::unexpected(index.error());
+    if (std::ranges::any_of(selected, [&](const ResetDevice& device) { return device.index == *index; })) {
+      return fail(Code::kInvalidArgument, fmt::format("device '{}' is named twice; name each once", name));
+    }
+    add(*index);
+  }
+  if (selected.empty()) return fail(Code::kNotFound, "wardend has no device; start it with --device");
+  return selected;
+}
+
+std::string Devices::names_text() const {
+  std::string text;
+  for (const auto& thread : threads_) text += (text.empty() ? "" : ", ") + thread->name();
+  return text.empty() ? "none" : text;
+}
+
+void Devices::publish_row(std::uint32_t index) const {
+  const DeviceView view = threads_[index]->view();
+  shm::DeviceRecord& row = directory_->device(index);
+  if (row.state.load() == static_cast<std::uint32_t>(shm::DeviceState::kAbsent)) {
+    row.index = index;
+    std::memcpy(row.name, view.name.data(), std::min(view.name.size(), sizeof(row.name) - 1));
+  }
+  row.epoch.store(view.epoch);
+  row.state.store(static_cast<std::uint32_t>(view.state));
+}
+
+}  // namespace warden::daemon

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// The cards wardend owns: opened or taken over from a dead worker, found by name, listed.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <warden/result.h>
+
+#include "shm/directory.h"
+#include "tools/wardend/device_thread.h"
+#include "tools/wardend/journal.h"
+#include "tools/wardend/keeper_link.h"
+
+namespace warden::daemon {
+
+class Devices {
+ public:
+  // Opens each name, or goes on with the descriptors that the keeper kept of it. A card that can't be opened is an
+  // error; one that can't be gone on with is lost. `unfinished`: the reset that the last worker did not end.
+  [[nodiscard]] static Result<Devices> open(const std::vector<std::string>& names, KeptTable& kept, KeeperLink& keeper,
+                                            shm::DirectoryWriter& directory,
+                                            const std::optional<ResetRecord>& unfinished);
+
+  [[nodiscard]] std::size_t count() const noexcept { return threads_.size(); }
+  [[nodiscard]] DeviceThread& at(std::uint32_t index) const { return *threads_[index]; }
+  // By exact name or decimal number; kNotFound names those there are.
+  [[nodiscard]] Result<std::uint32_t> find(std::string_view name) const;
+  // All when `names` is empty. kInvalidArgument for one named twice.
+  [[nodiscard]] Result<std::vector<ResetDevice>> select(const std::vector<std::string>& names) const;
+  [[nodiscard]] std::string names_text() const;
+
+  // Brings a row of the directory in line with its device.
+  void publish_row(std::uint32_t index) const;
+
+ private:
+  explicit Devices(shm::DirectoryWriter& directory) : directory_(&directory) {}
+  shm::DirectoryWriter* directory_;
+  std::vector<std::unique_ptr<DeviceThread>> threads_;
+};
+
+}  // namespace warden::daemon

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+// Telling everybody: the directory's event ring behind a lock, and a byte for those who poll a descriptor.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+
+#include "shm/directory.h"
+#include "tools/wardend/session.h"
+
+namespace warden::daemon {
+
+// Threads: any.
+class EventBoard {
+ public:
+  explicit EventBoard(shm::DirectoryWriter& directory) : directory_(directory) {}
+
+  void publish(const shm::EventDraft& draft);
+  // Sessions with a notification socket; others are ignored.
+  void add_pollable(const std::shared_ptr<Session>& session);
+  void remove_pollable(std::uint64_t session_id);
+
+ private:
+  shm::DirectoryWriter& directory_;
+  std::mutex mutex_;
+  std::map<std::uint64_t, std::shared_ptr<Session>> pollable_;
+};
+
+}  // namespace warden::daemon

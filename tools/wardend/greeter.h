@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// From a connection to a session: who it is, what it may do, and the descriptors it is given.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+
+#include <warden/result.h>
+#include <warden/unique_fd.h>
+
+#include "shm/directory.h"
+#include "shm/ledger.h"
+#include "shm/peer.h"
+#include "shm/socket.h"
+#include "tools/wardend/keeper_link.h"
+#include "tools/wardend/session_table.h"
+
+namespace warden::daemon {
+
+// Threads: the main loop alone.
+class Greeter {
+ public:
+  struct Parts {
+    shm::DirectoryWriter& directory;
+    shm::DoorbellMemory& doorbell;
+    SessionTable& sessions;
+    KeeperLink& keeper;
+    std::optional<std::uint32_t> operator_group;
+  };
+  explicit Greeter(Parts parts) : parts_(parts) {}
+
+  // `hello` is the first packet of `socket`. The keeper holds the session before this returns; it is not welcomed
+  // yet. On an error the peer has been told why.
+  [[nodiscard]] Result<std::shared_ptr<Session>> greet(UniqueFd socket, const shm::Packet& hello);
+  // Sends Welcome and descriptors. Also for sessions whose worker died before it had.
+  [[nodiscard]] Status welcome(Session& session);
+
+ private:
+  [[nodiscard]] Result<std::shared_ptr<Session>> make_session(int socket, const shm::Packet& packet);
+  [[nodiscard]] bool has_operator_right(const shm::Peer& peer, int socket) const;
+  Parts parts_;
+};
+
+}  // namespace warden::daemon

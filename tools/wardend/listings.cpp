@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+// Who is there, and what they hold.
+#include "tools/wardend/listings.h"
+
+#include <nlohmann/json.hpp>
+
+namespace warden::daemon {
+
+namespace {
+
+using nlohmann::json;
+
+std::string text_of(const json& value) { return value.dump(-1, ' ', false, json::error_handler_t::replace); }
+
+json holders_of(std::uint32_t index, const SessionTable& sessions) {
+  json holders = json::array();
+  for (const auto& session : sessions.all()) {
+    if (((session->opened_devices.load() >> index) & 1U) == 0) continue;
+    holders.push_back(
+        {{"pid", session->identity.pid}, {"name", session->identity.name}, {"session", session->identity.id}});
+  }
+  return holders;
+}
+
+json device_entry(std::uint32_t index, const DeviceView& view, const SessionTable& sessions) {
+  json entry = {{"index", index},
+                {"name", view.name},
+                {"chip", view.chip},
+                {"board", view.board},
+                {"state", to_string(view.state)},
+                {"reason", view.reason},
+                {"epoch", view.epoch},
+                {"holders", holders_of(index, sessions)}};
+  // Absent telemetry is null, never a number that looks measured.
+  const auto& telemetry = view.telemetry;
+  entry["temperature"] = telemetry ? json(telemetry->asic_temperature_celsius) : json();
+  entry["aiclk"] = telemetry ? json(telemetry->aiclk_mhz) : json();
+  entry["axiclk"] = telemetry ? json(telemetry->axiclk_mhz) : json();
+  entry["arcclk"] = telemetry ? json(telemetry->arcclk_mhz) : json();
+  entry["heartbeat"] = telemetry ? json(telemetry->heartbeat) : json();
+  return entry;
+}
+
+json names_in(std::uint64_t mask, const Devices& devices) {
+  json names = json::array();
+  for (std::uint32_t index = 0; index < devices.count(); ++index) {
+    if (((mask >> index) & 1U) != 0) names.push_back(devices.at(index).name());
+  }
+  return names;
+}
+
+}  // namespace
+
+std::string_view to_string(shm::DeviceState state) noexcept {
+  switch (state) {
+    case shm::DeviceState::kAbsent: return "absent";
+    case shm::DeviceState::kReady: return "ready";
+    case shm::DeviceState::kResetting: return "resetting";
+    case shm::DeviceState::kFailed: return "failed";
+    case shm::DeviceState::kLost: return "lost";
+  }
+  return "unknown";
+}
+
+std::string devices_listing(const Devices& devices, const SessionTable& sessions) {
+  json list = json::array();
+  for (std::uint32_t index = 0; index < devices.count(); ++index) {
+    list.push_back(device_entry(index, devices.at(index).view(), sessions));
+  }
+  return text_of(list);
+}
+
+std::string sessions_listing(const Devices& devices, const SessionTable& sessions) {
+  json list = json::array();
+  for (const auto& session : sessions.all()) {
+    const SessionIdentity& who = session->identity;
+    list.push_back({{"session", who.id},
+                    {"pid", who.pid},
+                    {"name", who.name},
+                    {"uid", who.user_id},
+                    {"operator", session->is_operator()},
+                    {"listens", names_in(sessions.listens_to(*session), devices)},
+                    {"devices", names_in(session->opened_devices.load(), devices)},
+                    {"subject", who.subject_pid}});
+  }
+  return text_of(list);
+}
+
+}  // namespace warden::daemon

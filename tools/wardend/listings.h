@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+// The listings of devices and sessions as JSON text.
+#pragma once
+
+#include <string>
+
+#include "tools/wardend/devices.h"
+#include "tools/wardend/session_table.h"
+
+namespace warden::daemon {
+
+[[nodiscard]] std::string devices_listing(const Devices& devices, const SessionTable& sessions);
+[[nodiscard]] std::string sessions_listing(const Devices& devices, const SessionTable& sessions);
+[[nodiscard]] std::string_view to_string(shm::DeviceState state) noexcept;
+
+}  // namespace warden::daemon

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+// Options by CLI11; what they may be is checked here, what they can do is not.
+#include "tools/wardend/options.h"
+
+#include <fmt/format.h>
+#include <grp.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdlib>
+
+#include "driver/vfio/device.h"
+#include "shm/message.h"
+
+namespace warden::daemon {
+
+namespace {
+
+constexpr int kUsage = 2;
+
+constexpr const char* kExamples = R"(Examples:
+  wardend --device vfio-user:/tmp/sim/chip0.sock --socket /tmp/warden.sock --state /tmp/warden-state
+      one simulated card, no rights needed
+  wardend --device 0000:01:00.0 --operator-group warden
+      a real card; members of the group may reset it
+Exit status: 0 stopped by a signal, 1 could not start or go on, 2 wrong usage.)";
+
+std::string environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value != nullptr ? value : "";
+}
+
+std::string default_socket() {
+  const std::string path = environment("WARDEN_SOCKET");
+  return path.empty() ? shm::kDefaultSocketPath : path;
+}
+
+std::string default_state_directory() {
+  if (::geteuid() == 0) return "/var/lib/warden";
+  const std::string state = environment("XDG_STATE_HOME");
+  return (state.empty() ? environment("HOME") + "/.local/state" : state) + "/warden";
+}
+
+std::string check_device(const std::string& name) {
+  if (name.size() >= shm::kDeviceNameBytes) return "device name too long";
+  const Status known = vfio::check_name(name);
+  return known ? std::string() : known.error().message;
+}
+
+std::string check_group(const std::string& name) {
+  return ::getgrnam(name.c_str()) != nullptr ? std::string()
+                                             : fmt::format("there is no group '{}'; create it with groupadd", name);
+}
+
+}  // namespace
+
+std::variant<Options, int> parse_options(int argc, char** argv) {
+  Options options;
+  options.socket_path = default_socket();
+  std::string group;
+  CLI::App app{
+      "wardend owns the accelerator cards of a host, tells every process before a card is reset, and proves "
+      "that the reset happened.",
+      "wardend"};
+  app.footer(kExamples);
+  app.set_version_flag("--version", "wardend " WARDEN_VERSION);
+  app.add_option("--socket", options.socket_path, "Socket clients connect to ($WARDEN_SOCKET)")->capture_default_str();
+  app.add_option("--device", options.devices, "vfio-user:/path/to.sock or a PCI address; once for each card")
+      ->check(CLI::Validator(check_device, "DEVICE"));
+  app.add_option("--state", options.state_directory,
+                 "Directory of the journal (default " + default_state_directory() + ")");
+  app.add_option("--operator-group", group, "Group whose members may reset cards, besides root and wardend's user")
+      ->check(CLI::Validator(check_group, "GROUP"));
+  app.add_option("--log-level", options.log_level, "How much is logged to stderr")
+      ->check(CLI::IsMember({"trace", "debug", "info", "warn", "error", "off"}))
+      ->capture_default_str();
+  app.add_option("--ready-fd", options.ready_fd, "Descriptor to write the line 'ready' to when serving (stdout: 1)")
+      ->check(CLI::Range(0, 1 << 20));
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& wanted) {
+    return app.exit(wanted);
+  } catch (const CLI::ParseError& error) {
+    fmt::print(stderr, "wardend: {}; see wardend --help\n", error.what());
+    return kUsage;
+  }
+  if (options.state_directory.empty()) {
+    options.state_directory = default_state_directory();
+    options.default_state_directory = true;
+  }
+  if (!group.empty()) options.operator_group = ::getgrnam(group.c_str())->gr_gid;
+  return options;
+}
+
+}  // namespace warden::daemon

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// The command line of wardend.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace warden::daemon {
+
+struct Options {
+  std::string socket_path;
+  std::vector<std::string> devices;
+  std::string state_directory;
+  bool default_state_directory = false;  // may be made with its parents
+  std::optional<std::uint32_t> operator_group;
+  std::string log_level = "info";
+  int ready_fd = -1;
+};
+
+// The options, or the status to exit with: help, version and usage errors have been printed.
+[[nodiscard]] std::variant<Options, int> parse_options(int argc, char** argv);
+
+}  // namespace warden::daemon

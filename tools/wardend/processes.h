@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+// Small questions about processes that are held by a pidfd.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include <warden/result.h>
+
+namespace warden::daemon {
+
+[[nodiscard]] bool is_dead(int pidfd);
+[[nodiscard]] Status kill_process(int pidfd);
+// Stopped by a signal or a debugger, or already a zombie: it executes nothing. `pidfd` makes sure that `pid` still
+// means this process.
+[[nodiscard]] bool is_stopped(int pid, int pidfd);
+// Whether `pid` is `ancestor` or was started, directly or not, by it.
+[[nodiscard]] bool descends_from(int pid, int ancestor);
+// Supplementary groups of a socket's peer, as they were when it connected.
+[[nodiscard]] std::vector<std::uint32_t> groups_of_peer(int socket);
+
+}  // namespace warden::daemon

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a session may ask: one function a message kind. Quick ones are answered at once, the rest by the thread that
+// does the work.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include <warden/result.h>
+
+#include "shm/socket.h"
+#include "tools/wardend/devices.h"
+#include "tools/wardend/mailbox.h"
+#include "tools/wardend/replier.h"
+#include "tools/wardend/reset_queue.h"
+#include "tools/wardend/session_table.h"
+
+namespace warden::daemon {
+
+// Threads: the main loop alone.
+class RequestHandler {
+ public:
+  struct Parts {
+    shm::DirectoryWriter& directory;
+    SessionTable& sessions;
+    KeeperLink& keeper;
+    Devices& devices;
+    ResetQueue& resets;
+    const Replier& replier;
+    Mailbox& mailbox;
+  };
+  explicit RequestHandler(Parts parts) : parts_(parts) {}
+
+  // An error means that the peer broke the protocol and is to be dropped; everything else has been answered.
+  [[nodiscard]] Status handle(const std::shared_ptr<Session>& session, shm::Packet packet);
+  // Sends listings whose telemetry has come, or has not come in time.
+  void send_listings();
+
+ private:
+  using SessionPointer = std::shared_ptr<Session>;
+  struct PendingListing {
+    SessionPointer session;
+    std::uint32_t request = 0;
+    std::uint64_t awaited_devices = 0;
+    std::chrono::steady_clock::time_point deadline;
+  };
+
+  [[nodiscard]] Status listen(const SessionPointer& session, const shm::Packet& packet);
+  [[nodiscard]] Status open_device(const SessionPointer& session, const shm::Packet& packet);
+  [[nodiscard]] Status access_tile(const SessionPointer& session, shm::Packet packet);
+  [[nodiscard]] Status reset(const SessionPointer& session, const shm::Packet& packet);
+  [[nodiscard]] Status report(const SessionPointer& session, const shm::Packet& packet);
+  [[nodiscard]] Status extend(const SessionPointer& session, const shm::Packet& packet);
+  void list_devices(const SessionPointer& session, std::uint32_t request);
+  void list_sessions(const SessionPointer& session, std::uint32_t request);
+
+  Parts parts_;
+  std::vector<PendingListing> listings_;
+};
+
+}  // namespace warden::daemon

@@ -1,0 +1,335 @@
+// SPDX-License-Identifier: Apache-2.0
+// The reset transaction, step by step. Every step is journalled before it is taken and told after.
+#include "tools/wardend/transaction.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace warden::daemon {
+
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::nanoseconds;
+
+constexpr std::uint64_t kNsPerUs = 1000;
+constexpr std::uint64_t kNsPerMs = 1'000'000;
+
+std::uint64_t ns_of(milliseconds duration) { return static_cast<std::uint64_t>(duration.count()) * kNsPerMs; }
+
+std::uint64_t us_between(std::uint64_t begin_ns, std::uint64_t end_ns) {
+  return end_ns > begin_ns ? (end_ns - begin_ns) / kNsPerUs : 0;
+}
+
+shm::EventKind event_of(Outcome outcome) {
+  switch (outcome) {
+    case Outcome::kNotified: return shm::EventKind::kNotified;
+    case Outcome::kTimedOut: return shm::EventKind::kTimedOut;
+    case Outcome::kDied: return shm::EventKind::kDied;
+    default: return shm::EventKind::kAcknowledged;
+  }
+}
+
+chip::ResetReport verdict_of(std::future<chip::ResetReport>& verdict) {
+  try {
+    return verdict.get();
+  } catch (const std::exception& error) {
+    chip::ResetReport lost;
+    lost.reason = std::string("no verdict: ") + error.what();
+    return lost;
+  }
+}
+
+}  // namespace
+
+Transaction::Transaction(TransactionParts parts, ResetRecord record, Published published)
+    : parts_(std::move(parts)), record_(std::move(record)), published_(std::move(published)) {
+  extended_ms_by_session_ = published_.extended_ms_by_session;
+}
+
+ResetRecord Transaction::run() {
+  if (record_.result == shm::ResetResult::kNone && open_journal()) {
+    parts_.host.begin(record_);
+    if (announce() && quiesce()) reset();
+  }
+  conclude();
+  return record_;
+}
+
+// What can't be journalled is not begun: nobody but the asker has heard of it yet.
+bool Transaction::open_journal() {
+  if (record_.phase != Phase::kIdle) return true;
+  record_.phase = Phase::kAnnounced;
+  record_.announced_ns = parts_.host.now_ns();
+  record_.deadline_ns = record_.announced_ns + ns_of(record_.timeout);
+  Status written = parts_.host.write_journal(record_);
+  if (!written) decide(shm::ResetResult::kRefused, written.error().message);
+  return written.has_value();
+}
+
+bool Transaction::announce() {
+  if (record_.phase != Phase::kAnnounced) return true;
+  if (published_.announced) {
+    for (ParticipantSource* source : parts_.sources)
+      std::ranges::move(source->resume(record_), std::back_inserter(pending_));
+  } else {
+    // The clock starts when listeners can hear of it, not when the journal was asked to sync.
+    record_.announced_ns = parts_.host.now_ns();
+    record_.deadline_ns = record_.announced_ns + ns_of(record_.timeout);
+  }
+  phase_began_ns_ = record_.announced_ns;
+  const std::uint64_t deadline_ns = record_.deadline_ns;
+  {
+    const std::scoped_lock lock(extension_mutex_);
+    accepts_extensions_ = true;
+  }
+  if (!published_.announced) {
+    for (ParticipantSource* source : parts_.sources)
+      std::ranges::move(source->announce(record_), std::back_inserter(pending_));
+    shm::EventDraft event = draft(shm::EventKind::kAnnounce);
+    event.deadline_ns = deadline_ns;
+    event.text = record_.cause;
+    parts_.host.publish(event);
+  }
+  return await_answers();
+}
+
+bool Transaction::await_answers() {
+  for (;;) {
+    const std::uint32_t seen = parts_.host.news();
+    collect_answers();
+    if (pending_.empty()) break;
+    if (close_deadline()) return apply_timeout_policy();
+    parts_.host.wait(seen, kRescanInterval);
+  }
+  const std::scoped_lock lock(extension_mutex_);
+  accepts_extensions_ = false;
+  return true;
+}
+
+// True when the time is over; from then on nobody gets more of it.
+bool Transaction::close_deadline() {
+  const std::scoped_lock lock(extension_mutex_);
+  if (parts_.host.now_ns() < record_.deadline_ns) return false;
+  accepts_extensions_ = false;
+  return true;
+}
+
+// Looks at everybody first and tells of it afterwards: telling wakes the very processes that are waited for.
+void Transaction::collect_answers() {
+  std::vector<ListenerRecord> answered;
+  Participants settled;
+  const std::uint64_t now_ns = parts_.host.now_ns();
+  std::erase_if(pending_, [&](std::unique_ptr<Participant>& participant) {
+    const Outcome outcome = participant->look();
+    if (outcome == Outcome::kPending) return false;
+    answered.push_back(outcome_of(*participant, outcome, now_ns));
+    settled.push_back(std::move(participant));
+    return true;
+  });
+  // Told first, settled then: killed in between, the successor finds the answer in the event ring.
+  for (const ListenerRecord& listener : answered) publish_outcome(listener);
+  for (const auto& participant : settled) participant->settle();
+}
+
+bool Transaction::apply_timeout_policy() {
+  const std::string names = pending_names();
+  for (const auto& participant : pending_) {
+    publish_outcome(outcome_of(*participant, Outcome::kTimedOut, parts_.host.now_ns()));
+  }
+  if (record_.on_timeout == shm::TimeoutPolicy::kKill) return await_killed();
+  for (const auto& participant : pending_) participant->settle();
+  pending_.clear();
+  if (record_.on_timeout == shm::TimeoutPolicy::kProceed) return true;
+  decide(shm::ResetResult::kAborted, fmt::format("no answer within {} ms from {}; the cards were left alone",
+                                                 (record_.timeout + milliseconds(record_.extended_ms)).count(), names));
+  return false;
+}
+
+bool Transaction::await_killed() {
+  std::string refusals;
+  for (const auto& participant : pending_) {
+    if (Status killed = participant->kill(); !killed) refusals += "; " + killed.error().message;
+  }
+  const std::uint64_t deadline_ns = parts_.host.now_ns() + ns_of(kKillDeadline);
+  for (;;) {
+    const std::uint32_t seen = parts_.host.news();
+    std::erase_if(pending_, [&](const std::unique_ptr<Participant>& participant) {
+      const Outcome outcome = participant->look();
+      if (outcome == Outcome::kPending) return false;
+      shm::EventDraft event = draft(event_of(outcome));
+      event.pid = participant->pid();
+      event.session_id = participant->session_id();
+      event.text = participant->name();
+      parts_.host.publish(event);
+      participant->settle();
+      return true;
+    });
+    if (pending_.empty()) return true;
+    if (parts_.host.now_ns() >= deadline_ns) break;
+    parts_.host.wait(seen, kRescanInterval);
+  }
+  decide(shm::ResetResult::kAborted, fmt::format("still alive {} ms after SIGKILL: {}{}; the cards were left alone",
+                                                 kKillDeadline.count(), pending_names(), refusals));
+  return false;
+}
+
+bool Transaction::quiesce() {
+  if (record_.phase == Phase::kAnnounced && !enter(Phase::kQuiesced)) return false;
+  if (record_.phase == Phase::kQuiesced) publish_phase();
+  // Also when a predecessor had come further: this worker's gates are still open.
+  for (std::size_t i = 0; i < parts_.targets.size(); ++i) {
+    if (Status quiet = parts_.targets[i]->quiesce(kQuiesceDeadline); !quiet) {
+      decide(shm::ResetResult::kFailed, record_.devices[i].name + ": " + quiet.error().message);
+      return false;
+    }
+  }
+  return true;
+}
+
+void Transaction::reset() {
+  if (record_.phase == Phase::kQuiesced && !enter(Phase::kResetting)) return;
+  publish_phase();
+  std::vector<std::future<chip::ResetReport>> verdicts;
+  for (ResetTarget* target : parts_.targets) verdicts.push_back(target->start_reset());
+  judge(verdicts);
+  if (record_.result == shm::ResetResult::kOk) {
+    // The cards are reset and proven: a journal that fails now changes nothing about that.
+    if (enter(Phase::kVerified)) publish_phase();
+    return;
+  }
+  (void)parts_.host.write_journal(record_);
+}
+
+void Transaction::judge(std::vector<std::future<chip::ResetReport>>& verdicts) {
+  std::string reasons;
+  record_.evidence.clear();
+  for (std::size_t i = 0; i < verdicts.size(); ++i) {
+    const chip::ResetReport report = verdict_of(verdicts[i]);
+    const std::string& device = record_.devices[i].name;
+    bool proven = report.ok;
+    for (const chip::Evidence& piece : report.evidence) {
+      record_.evidence.push_back({device, piece.name, piece.before, piece.after, piece.passed});
+      proven = proven && piece.passed;
+    }
+    if (!proven) {
+      reasons += fmt::format("{}{}: {}", reasons.empty() ? "" : "; ", device,
+                             report.reason.empty() ? "the reset could not be proven" : report.reason);
+    }
+  }
+  decide(reasons.empty() ? shm::ResetResult::kOk : shm::ResetResult::kFailed, reasons);
+}
+
+void Transaction::conclude() {
+  close_phase();
+  for (const auto& participant : pending_) participant->settle();
+  pending_.clear();
+  parts_.host.finish(record_);
+  if (!published_.result) {
+    for (ParticipantSource* source : parts_.sources) source->finish(record_);
+    shm::EventDraft event = draft(shm::EventKind::kResult);
+    event.result = record_.result;
+    event.text = record_.reason;
+    parts_.host.publish(event);
+  }
+  record_.phase = Phase::kIdle;
+  (void)parts_.host.write_journal(record_);  // at worst the successor finds that the result was published
+}
+
+// Journal first: whoever comes after a kill must know at least as much as the card does.
+bool Transaction::enter(Phase phase) {
+  close_phase();
+  const Phase before = record_.phase;
+  record_.phase = phase;
+  if (Status written = parts_.host.write_journal(record_); !written) {
+    if (record_.result != shm::ResetResult::kNone) return true;
+    record_.phase = before;
+    decide(shm::ResetResult::kFailed, written.error().message + "; the cards were left alone");
+    return false;
+  }
+  return true;
+}
+
+void Transaction::publish_phase() {
+  phase_began_ns_ = parts_.host.now_ns();
+  if (!published_.has(record_.phase)) parts_.host.publish(draft(shm::EventKind::kPhase));
+}
+
+void Transaction::close_phase() {
+  if (record_.phase == Phase::kIdle || phase_began_ns_ == 0) return;
+  record_.phases.push_back({record_.phase, us_between(phase_began_ns_, parts_.host.now_ns())});
+  phase_began_ns_ = 0;
+}
+
+void Transaction::decide(shm::ResetResult result, std::string reason) {
+  record_.result = result;
+  record_.reason = std::move(reason);
+}
+
+ListenerRecord Transaction::outcome_of(const Participant& participant, Outcome outcome, std::uint64_t now_ns) {
+  ListenerRecord listener{participant.session_id(),
+                          participant.pid(),
+                          participant.name(),
+                          outcome,
+                          0,
+                          us_between(record_.announced_ns, now_ns)};
+  const std::scoped_lock lock(extension_mutex_);
+  if (listener.session_id != 0) listener.extended_ms = extended_ms_by_session_[listener.session_id];
+  record_.listeners.push_back(listener);
+  return listener;
+}
+
+void Transaction::publish_outcome(const ListenerRecord& listener) {
+  shm::EventDraft event = draft(event_of(listener.outcome));
+  event.pid = listener.pid;
+  event.session_id = listener.session_id;
+  event.value = listener.duration_us;
+  event.text = listener.name;
+  parts_.host.publish(event);
+}
+
+milliseconds Transaction::extend(const ListenerRecord& asking, milliseconds wanted) {
+  const std::scoped_lock lock(extension_mutex_);
+  if (!accepts_extensions_ || hurried_ || wanted <= milliseconds::zero()) return milliseconds::zero();
+  const milliseconds left = record_.extension_cap - milliseconds(record_.extended_ms);
+  const milliseconds granted = std::clamp(left, milliseconds::zero(), wanted);
+  if (granted == milliseconds::zero()) return granted;
+  const auto granted_ms = static_cast<std::uint64_t>(granted.count());
+  record_.deadline_ns += ns_of(granted);
+  record_.extended_ms += granted_ms;
+  extended_ms_by_session_[asking.session_id] += granted_ms;
+  shm::EventDraft event = draft(shm::EventKind::kExtended);
+  event.pid = asking.pid;
+  event.session_id = asking.session_id;
+  event.value = granted_ms;
+  event.deadline_ns = record_.deadline_ns;
+  event.text = asking.name;
+  parts_.host.publish(event);
+  return granted;
+}
+
+void Transaction::hurry(milliseconds bound) {
+  const std::scoped_lock lock(extension_mutex_);
+  hurried_ = true;
+  if (accepts_extensions_) record_.deadline_ns = std::min(record_.deadline_ns, parts_.host.now_ns() + ns_of(bound));
+}
+
+std::string Transaction::pending_names() const {
+  std::string names;
+  for (const auto& participant : pending_) {
+    names += fmt::format("{}pid {} ({})", names.empty() ? "" : ", ", participant->pid(), participant->name());
+  }
+  return names;
+}
+
+shm::EventDraft Transaction::draft(shm::EventKind kind) const {
+  shm::EventDraft event;
+  event.kind = kind;
+  event.reset_id = record_.id;
+  event.device_mask = record_.device_mask();
+  event.phase = record_.phase;
+  return event;
+}
+
+}  // namespace warden::daemon

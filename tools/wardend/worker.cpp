@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+// The worker's start and its loop.
+#include "tools/wardend/worker.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include <array>
+#include <csignal>
+
+#include "tools/wardend/files.h"
+#include "tools/wardend/service_manager.h"
+
+namespace warden::daemon {
+
+namespace {
+
+constexpr std::chrono::milliseconds kTick{100};
+constexpr unsigned kSourceShift = 56;
+
+std::optional<ResetRecord> unfinished_of(const Journal& journal) {
+  const auto& last = journal.last();
+  if (!last || last->writer != journal.writer() || last->record.phase == shm::ResetPhase::kIdle) return std::nullopt;
+  return last->record;
+}
+
+}  // namespace
+
+Worker::Worker(Parts parts)
+    : parts_(std::move(parts)),
+      keeper_(std::move(parts_.inheritance.keeper)),
+      directory_(parts_.inheritance.directory),
+      board_(directory_),
+      sessions_(directory_, keeper_),
+      listeners_(directory_, parts_.inheritance.doorbell, sessions_),
+      replier_([this](std::uint64_t id, const std::string& reason) {
+        mailbox_.post([this, id, reason] {
+          if (const auto session = sessions_.find(id)) lose_peer(session, reason);
+        });
+      }),
+      greeter_({directory_, parts_.inheritance.doorbell, sessions_, keeper_, parts_.options.operator_group}) {}
+
+Worker::~Worker() = default;
+
+int Worker::run() {
+  if (Status started = start(); !started) {
+    spdlog::critical("{}", started.error().message);
+    return kWorkerCannotStart;
+  }
+  loop();
+  spdlog::info("stopped");
+  return kWorkerStopped;
+}
+
+Status Worker::start() {
+  directory_.repair();
+  if (Status opened = open_descriptors(); !opened) return opened;
+  Result<Journal> journal = Journal::open(parts_.options.state_directory, {directory_.header().instance_id, boot_id()});
+  if (!journal) return std::unexpected(std::move(journal).error());
+  journal_ = std::move(*journal);
+  reports_.emplace(parts_.options.state_directory);
+  sessions_.restore(parts_.inheritance.kept);
+  Result<Devices> devices =
+      Devices::open(parts_.options.devices, parts_.inheritance.kept, keeper_, directory_, unfinished_of(*journal_));
+  if (!devices) return std::unexpected(std::move(devices).error());
+  devices_.emplace(std::move(*devices));
+  resets_.emplace(ResetQueue::Parts{{directory_, parts_.inheritance.doorbell, board_, *journal_, *devices_, *reports_},
+                                    {&listeners_},
+                                    keeper_,
+                                    sessions_},
+                  parts_.inheritance.kept,
+                  [this] { mailbox_.post([this] { done_ = stopping_ && resets_->is_idle(); }); });
+  requests_.emplace(RequestHandler::Parts{directory_, sessions_, keeper_, *devices_, *resets_, replier_, mailbox_});
+  resume_sessions();
+  announce_service();
+  return {};
+}
+
+Status Worker::open_descriptors() {
+  sigset_t set;
+  ::sigemptyset(&set);
+  for (const int number : {SIGTERM, SIGINT, SIGHUP}) ::sigaddset(&set, number);
+  epoll_.reset(::epoll_create1(EPOLL_CLOEXEC));
+  signals_.reset(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
+  timer_.reset(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+  if (!epoll_ || !signals_ || !timer_) return fail_errno("epoll, signalfd or timerfd");
+  const timespec period{0, std::chrono::nanoseconds(kTick).count()};
+  const itimerspec schedule{period, period};
+  if (::timerfd_settime(timer_.get(), 0, &schedule, nullptr) != 0) return fail_errno("timerfd_settime");
+  if (Status opened = mailbox_.open(); !opened) return opened;
+  for (const auto& [fd, source] : {std::pair{parts_.listening_socket, Source::kListener},
+                                   {signals_.get(), Source::kSignals},
+                                   {timer_.get(), Source::kTimer},
+                                   {mailbox_.fd(), Source::kMailbox}}) {
+    if (Status watched = watch(fd, source); !watched) return watched;
+  }
+  return {};
+}
+
+void Worker::resume_sessions() {
+  for (const auto& session : sessions_.all()) {
+    board_.add_pollable(session);
+    adopt_session(session);
+    if (session->welcomed) continue;
+    if (Status welcomed = greeter_.welcome(*session); !welcomed) lose_peer(session, welcomed.error().message);
+  }
+}
+
+void Worker::announce_service() {
+  shm::DirectoryHeader& head = directory_.header();
+  head.worker_pid.store(static_cast<std::uint32_t>(::getpid()));
+  head.coarse_time_ns.store(shm::boottime_ns());
+  head.worker_starts.fetch_add(1);
+  shm::EventDraft event;
+  event.kind = shm::EventKind::kWorker;
+  event.pid = ::getpid();
+  board_.publish(event);
+  const std::string status = fmt::format("serving {} cards at {}", devices_->count(), parts_.options.socket_path);
+  spdlog::info("worker {}: {}", ::getpid(), status);
+  tell_ready(status);
+  if (!parts_.inheritance.first || parts_.options.ready_fd < 0) return;
+  if (Status told = write_all(parts_.options.ready_fd, "ready\n"); !told) {
+    spdlog::warn("--ready-fd {}: {}", parts_.options.ready_fd, told.error().message);
+  }
+}
+
+Status Worker::watch(int fd, Source source, std::uint64_t number) {
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.u64 = (static_cast<std::uint64_t>(source) << kSourceShift) | number;
+  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) return fail_errno("epoll_ctl");
+  return {};
+}
+
+void Worker::loop() {
+  std::array<epoll_event, 64> events{};
+  while (!done_) {
+    const int count = ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), -1);
+    for (int i = 0; i < count; ++i) {
+      const epoll_event& event = events[static_cast<std::size_t>(i)];
+      const std::uint64_t number = event.data.u64 & ((std::uint64_t{1} << kSourceShift) - 1);
+      dispatch(static_cast<Source>(event.data.u64 >> kSourceShift), number, event.events);
+    }
+  }
+}
+
+void Worker::dispatch(Source source, std::uint64_t number, std::uint32_t events) {
+  switch (source) {
+    case Source::kListener: return accept_guests();
+    case Source::kSignals: return begin_stop();
+    case Source::kTimer: return tick();
+    case Source::kMailbox: return mailbox_.run_all();
+    case Source::kGuest: return hear_guest(number);
+    default: break;
+  }
+  // An event of the same batch may have ended the session already.
+  const std::shared_ptr<Session> session = sessions_.find(number);
+  if (!session) return;
+  if (source == Source::kPidfd) return lose_peer(session, "its process died");
+  if (source == Source::kSubject) return lose_subject(session);
+  if ((events & EPOLLIN) != 0) return hear_session(session);
+  lose_peer(session, "hung up");
+}
+
+void Worker::tick() {
+  std::uint64_t count = 0;
+  (void)!::read(timer_.get(), &count, sizeof(count));
+  directory_.header().coarse_time_ns.store(shm::boottime_ns());
+  const auto now = std::chrono::steady_clock::now();
+  expire_guests(now);
+  end_stopped_orphans();
+  requests_->send_listings();
+  if (parts_.watchdog_interval && now - last_alive_ > *parts_.watchdog_interval / 2) {
+    last_alive_ = now;
+    tell_alive();
+  }
+}
+
+// A reset under way is brought to its result first; its listeners are served meanwhile.
+void Worker::begin_stop() {
+  signalfd_siginfo info{};
+  while (::read(signals_.get(), &info, sizeof(info)) == static_cast<ssize_t>(sizeof(info))) {
+  }
+  if (stopping_) return;
+  stopping_ = true;
+  tell_stopping();
+  spdlog::info("stopping");
+  ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, parts_.listening_socket, nullptr);
+  resets_->stop();
+  done_ = resets_->is_idle();
+}
+
+}  // namespace warden::daemon

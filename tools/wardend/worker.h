@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+// The worker: one epoll loop over sessions, pidfds, timer and signals, with a thread for each card and one for
+// resets. Everything it must not lose is with the keeper, so it may be killed at any instruction.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include <warden/result.h>
+#include <warden/unique_fd.h>
+
+#include "tools/wardend/devices.h"
+#include "tools/wardend/event_board.h"
+#include "tools/wardend/greeter.h"
+#include "tools/wardend/journal.h"
+#include "tools/wardend/keeper.h"
+#include "tools/wardend/mailbox.h"
+#include "tools/wardend/options.h"
+#include "tools/wardend/report_store.h"
+#include "tools/wardend/request_handler.h"
+#include "tools/wardend/reset_queue.h"
+#include "tools/wardend/session_listeners.h"
+#include "tools/wardend/session_table.h"
+
+namespace warden::daemon {
+
+class Worker {
+ public:
+  struct Parts {
+    const Options& options;
+    int listening_socket;  // the keeper's
+    std::optional<std::chrono::microseconds> watchdog_interval;
+    Inheritance inheritance;
+  };
+  explicit Worker(Parts parts);
+  ~Worker();
+
+  // Until it is told to stop; answers the exit status.
+  [[nodiscard]] int run();
+
+ private:
+  // Connected, but not one hello said yet.
+  struct Guest {
+    UniqueFd socket;
+    std::chrono::steady_clock::time_point since;
+  };
+  // What an epoll event is about; with a number, for sessions and guests.
+  enum class Source : std::uint64_t { kListener, kSignals, kTimer, kMailbox, kGuest, kSession, kPidfd, kSubject };
+
+  [[nodiscard]] Status start();
+  [[nodiscard]] Status open_descriptors();
+  void resume_sessions();
+  void announce_service();
+  void loop();
+
+  [[nodiscard]] Status watch(int fd, Source source, std::uint64_t number = 0);
+  void dispatch(Source source, std::uint64_t number, std::uint32_t events);
+  void accept_guests();
+  void hear_guest(std::uint64_t number);
+  void adopt_session(const std::shared_ptr<Session>& session);
+  void hear_session(const std::shared_ptr<Session>& session);
+  // Its process or its socket has ended.
+  void lose_peer(const std::shared_ptr<Session>& session, const std::string& reason);
+  void lose_subject(const std::shared_ptr<Session>& session);
+  void end_session(const std::shared_ptr<Session>& session, const std::string& reason);
+  void publish_session(shm::EventKind kind, const Session& session);
+  void expire_guests(std::chrono::steady_clock::time_point now);
+  void end_stopped_orphans();
+  void tick();
+  void begin_stop();
+
+  Parts parts_;
+  KeeperLink keeper_;
+  shm::DirectoryWriter& directory_;
+  Mailbox mailbox_;
+  EventBoard board_;
+  SessionTable sessions_;
+  SessionListeners listeners_;
+  Replier replier_;
+  Greeter greeter_;
+
+  // In the order they are made; destroyed backwards.
+  std::optional<Journal> journal_;
+  std::optional<ReportStore> reports_;
+  std::optional<Devices> devices_;
+  std::optional<ResetQueue> resets_;
+  std::optional<RequestHandler> requests_;
+
+  UniqueFd epoll_;
+  UniqueFd signals_;
+  UniqueFd timer_;
+  std::map<std::uint64_t, Guest> guests_;
+  std::uint64_t next_guest_ = 1;
+  std::chrono::steady_clock::time_point last_alive_;
+  bool stopping_ = false;
+  bool done_ = false;
+};
+
+}  // namespace warden::daemon

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+// The worker's dealings with clients: from connection to the end of the session.
+#include <spdlog/spdlog.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include "shm/socket.h"
+#include "tools/wardend/processes.h"
+#include "tools/wardend/worker.h"
+
+namespace warden::daemon {
+
+namespace {
+
+constexpr std::size_t kMaxGuests = 256;
+constexpr std::chrono::seconds kHelloPatience{10};
+
+}  // namespace
+
+void Worker::accept_guests() {
+  for (;;) {
+    UniqueFd socket(::accept4(parts_.listening_socket, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    if (!socket) {
+      if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) spdlog::warn("accept: {}", std::strerror(errno));
+      return;
+    }
+    // Whoever connects and says nothing makes room for the next.
+    if (guests_.size() >= kMaxGuests) guests_.erase(guests_.begin());
+    const std::uint64_t number = next_guest_++;
+    if (!watch(socket.get(), Source::kGuest, number)) continue;
+    guests_.emplace(number, Guest{std::move(socket), std::chrono::steady_clock::now()});
+  }
+}
+
+void Worker::hear_guest(std::uint64_t number) {
+  const auto guest = guests_.find(number);
+  if (guest == guests_.end()) return;
+  Result<shm::Packet> hello = shm::receive_packet(guest->second.socket.get(), std::chrono::milliseconds(0));
+  if (!hello && hello.error().code == Code::kTimeout) return;
+  UniqueFd socket = std::move(guest->second.socket);
+  guests_.erase(guest);
+  ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, socket.get(), nullptr);
+  if (!hello) {
+    if (hello.error().code != Code::kDisconnected) spdlog::warn("a guest is dropped: {}", hello.error().message);
+    return;
+  }
+  Result<std::shared_ptr<Session>> session = greeter_.greet(std::move(socket), *hello);
+  if (!session) {
+    spdlog::warn("a guest is dropped: {}", session.error().message);
+    return;
+  }
+  adopt_session(*session);
+  if (Status welcomed = greeter_.welcome(**session); !welcomed) return lose_peer(*session, welcomed.error().message);
+  board_.add_pollable(*session);
+  const SessionIdentity& who = (*session)->identity;
+  spdlog::info("session {}: pid {} ({}), user {}{}", who.id, who.pid, who.name, who.user_id,
+               (*session)->is_operator() ? ", operator" : "");
+  publish_session(shm::EventKind::kSessionOpened, **session);
+}
+
+void Worker::adopt_session(const std::shared_ptr<Session>& session) {
+  const std::uint64_t id = session->identity.id;
+  Status watched = watch(session->socket.get(), Source::kSession, id);
+  if (watched) watched = watch(session->pidfd.get(), Source::kPidfd, id);
+  if (watched && session->subject_pidfd) watched = watch(session->subject_pidfd.get(), Source::kSubject, id);
+  if (!watched) mailbox_.post([this, session, why = watched.error().message] { end_session(session, why); });
+}
+
+void Worker::hear_session(const std::shared_ptr<Session>& session) {
+  Result<shm::Packet> packet = shm::receive_packet(session->socket.get(), std::chrono::milliseconds(0));
+  if (!packet && packet.error().code == Code::kTimeout) return;
+  if (!packet) {
+    return lose_peer(session, packet.error().code == Code::kDisconnected ? "hung up" : packet.error().message);
+  }
+  if (Status handled = requests_->handle(session, std::move(*packet)); !handled) {
+    lose_peer(session, handled.error().message);
+  }
+}
+
+// A session that stands for another process outlives its own: the command of a killed wrapper still uses the cards.
+void Worker::lose_peer(const std::shared_ptr<Session>& session, const std::string& reason) {
+  const bool subject_runs = session->subject_pidfd && !session->subject_dead.load() &&
+                            !is_stopped(session->identity.subject_pid, session->subject_pidfd.get());
+  if (!subject_runs) return end_session(session, reason);
+  if (session->orphaned.exchange(true)) return;
+  spdlog::warn("session {}: {}; its subject {} runs on", session->identity.id, reason, session->identity.subject_pid);
+  ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, session->socket.get(), nullptr);
+  ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, session->pidfd.get(), nullptr);
+  parts_.inheritance.doorbell.wake();
+}
+
+void Worker::lose_subject(const std::shared_ptr<Session>& session) {
+  ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, session->subject_pidfd.get(), nullptr);
+  session->subject_dead = true;
+  parts_.inheritance.doorbell.wake();
+  if (session->orphaned.load()) end_session(session, "its subject died");
+}
+
+void Worker::end_session(const std::shared_ptr<Session>& session, const std::string& reason) {
+  if (session->ended.exchange(true)) return;
+  parts_.inheritance.doorbell.wake();  // a reset may have been waiting for this one alone
+  for (const int fd : {session->socket.get(), session->pidfd.get(), session->subject_pidfd.get()}) {
+    ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
+  }
+  ::shutdown(session->socket.get(), SHUT_RDWR);  // others may hold it for an answer still to come
+  board_.remove_pollable(session->identity.id);
+  sessions_.remove(*session);
+  const SessionIdentity& who = session->identity;
+  spdlog::info("session {}: pid {} ({}) {}", who.id, who.pid, who.name, reason);
+  publish_session(shm::EventKind::kSessionClosed, *session);
+}
+
+void Worker::publish_session(shm::EventKind kind, const Session& session) {
+  shm::EventDraft event;
+  event.kind = kind;
+  event.pid = session.identity.pid;
+  event.session_id = session.identity.id;
+  event.text = session.identity.name;
+  board_.publish(event);
+}
+
+void Worker::expire_guests(std::chrono::steady_clock::time_point now) {
+  std::erase_if(guests_, [&](const auto& entry) { return now - entry.second.since > kHelloPatience; });
+}
+
+void Worker::end_stopped_orphans() {
+  for (const auto& session : sessions_.all()) {
+    if (session->orphaned.load() && is_stopped(session->identity.subject_pid, session->subject_pidfd.get())) {
+      end_session(session, "is gone and its subject is stopped");
+    }
+  }
+}
+
+}  // namespace warden::daemon
