@@ -209,6 +209,7 @@ Status WarmReset::trigger() {
   subject_.windows.forget_all();
   subject_.bar0.unmap();
   lost_ = true;
+  triggered_at_ = Clock::now();
   if (is_external()) return {};
   if (!arms_marker()) return subject_.device.reset();
   const auto armed = static_cast<std::uint16_t>(saved_command_ | wormhole::kCommandMarker);
