@@ -19,7 +19,7 @@ namespace warden::daemon {
 
 inline constexpr std::size_t kMaxKeptFds = 16;
 inline constexpr std::size_t kMaxKeptNameBytes = 64;
-inline constexpr std::size_t kMaxBlobBytes = 8192;
+inline constexpr std::size_t kMaxBlobBytes = 48 * 1024;
 
 struct Kept {
   std::string blob;

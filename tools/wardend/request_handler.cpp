@@ -148,8 +148,13 @@ Status RequestHandler::reset(const SessionPointer& session, const shm::Packet& p
   order.timeout = milliseconds(body->timeout_ms);
   order.extension_cap = milliseconds(body->extension_cap_ms);
   order.on_timeout = static_cast<shm::TimeoutPolicy>(body->on_timeout);
-  parts_.resets.submit({session, packet.header.request}, std::move(order),
-                       static_cast<shm::ConflictPolicy>(body->on_conflict));
+  const auto on_conflict = static_cast<shm::ConflictPolicy>(body->on_conflict);
+  const Result<std::uint64_t> id = parts_.resets.submit(session, std::move(order), on_conflict);
+  if (id) {
+    parts_.replier.done(*session, packet.header.request, bytes_of(shm::ResetStarted{*id}));
+  } else {
+    refuse(id.error());
+  }
   return {};
 }
 

@@ -1,28 +1,37 @@
 // SPDX-License-Identifier: Apache-2.0
-// Whose turn it is, who must be told, and what a predecessor left behind.
+// Whose turn it is, and what a predecessor left behind.
 #include "tools/wardend/reset_queue.h"
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 namespace warden::daemon {
 
 namespace {
 
+using nlohmann::json;
 using std::chrono::milliseconds;
 
 constexpr milliseconds kPatienceWhenStopping{2000};
-constexpr std::string_view kCardLost = "card lost with daemon";
+constexpr std::string_view kPrefix = "queued/";
+
+std::string keeper_name(std::uint64_t reset_id) { return fmt::format("{}{}", kPrefix, reset_id); }
+
+std::string blob_of_order(const ResetRecord& order, std::uint64_t session_id) {
+  return json{{"session", session_id}, {"record", to_json(order)}}.dump(-1, ' ', false, json::error_handler_t::replace);
+}
 
 }  // namespace
 
-ResetQueue::ResetQueue(Parts parts, std::function<void()> idle)
+ResetQueue::ResetQueue(Parts parts, const KeptTable& kept, std::function<void()> idle)
     : parts_(std::move(parts)), host_(parts_.world), idle_(std::move(idle)) {
   last_id_ = parts_.world.reports.newest_id();
   if (const auto& last = parts_.world.journal.last()) last_id_ = std::max(last_id_, last->record.id);
   take_over_unfinished();
+  take_over_queue(kept);
   thread_ = std::thread([this] { run(); });
 }
 
@@ -34,22 +43,44 @@ ResetQueue::~ResetQueue() {
 void ResetQueue::take_over_unfinished() {
   const auto& last = parts_.world.journal.last();
   if (!last || last->record.phase == shm::ResetPhase::kIdle) return;
-  if (last->writer != parts_.world.journal.writer()) return end_lost(last->record);
-  Ticket ticket;
-  ticket.order = last->record;
+  ResetRecord record = last->record;
+  if (last->writer != parts_.world.journal.writer()) {
+    // The keeper is gone too, so the cards were closed, which resets them, with nobody to prove how that went.
+    const bool decided = record.result != shm::ResetResult::kNone;
+    return end_untouched(record, decided ? record.result : shm::ResetResult::kFailed,
+                         decided ? record.reason : "card lost with daemon");
+  }
+  Ticket ticket{std::move(record), nullptr, {}};
   ticket.published = recall(parts_.world.directory, ticket.order);
   spdlog::warn("reset {} is gone on with in phase {}", ticket.order.id, to_string(ticket.order.phase));
   tickets_.push_back(std::move(ticket));
 }
 
-// The keeper is gone too, so the cards were closed, which resets them, with nobody to prove how that went.
-void ResetQueue::end_lost(ResetRecord record) {
-  if (record.result == shm::ResetResult::kNone) {
-    record.result = shm::ResetResult::kFailed;
-    record.reason = kCardLost;
+void ResetQueue::take_over_queue(const KeptTable& kept) {
+  std::vector<Ticket> found;
+  for (const auto& [name, entry] : kept) {
+    if (!name.starts_with(kPrefix)) continue;
+    const json blob = json::parse(entry.blob, nullptr, false);
+    Result<ResetRecord> order = record_from_json(blob.is_discarded() ? json() : blob.value("record", json()));
+    // One that had begun is in the journal, and its turn is over.
+    if (!order || order->id <= last_id_) {
+      (void)parts_.keeper.drop(name);
+      continue;
+    }
+    auto asker = parts_.sessions.find(blob.value("session", std::uint64_t{0}));
+    found.push_back({std::move(*order), std::move(asker), {}});
   }
-  spdlog::error("reset {} ended with wardend's predecessor: {}: {}", record.id, to_string(record.result),
-                record.reason);
+  std::ranges::sort(found, {}, [](const Ticket& ticket) { return ticket.order.id; });
+  for (Ticket& ticket : found) {
+    last_id_ = ticket.order.id;
+    if (ticket.asker) tickets_.push_back(std::move(ticket));
+  }
+}
+
+// A reset that ends without this worker having touched a card for it: stored and told like any other.
+void ResetQueue::end_untouched(ResetRecord record, shm::ResetResult result, std::string reason) {
+  record.result = result;
+  record.reason = std::move(reason);
   if (Status stored = parts_.world.reports.store(record); !stored) {
     spdlog::error("report of reset {}: {}", record.id, stored.error().message);
   }
@@ -59,47 +90,36 @@ void ResetQueue::end_lost(ResetRecord record) {
   event.device_mask = record.device_mask();
   event.result = record.result;
   event.text = record.reason;
-  parts_.world.board.publish(event);
+  host_.publish(event);
   record.phase = shm::ResetPhase::kIdle;
   (void)host_.write_journal(record);
 }
 
-void ResetQueue::submit(ResetAsker asker, ResetRecord order, shm::ConflictPolicy on_conflict) {
-  std::unique_lock lock(mutex_);
-  if (answer_known_token(asker, order.token)) return;
-  Error refusal;
-  if (stopping_) {
-    refusal = {Code::kDisconnected, "wardend is stopping"};
-  } else if (on_conflict == shm::ConflictPolicy::kRefuse && (running_ || !tickets_.empty())) {
-    refusal = {Code::kBusy, running_id_ != 0 ? fmt::format("reset {} is under way; wait for its result", running_id_)
-                                             : "another reset is about to begin; wait for its result"};
-  } else {
-    tickets_.push_back({{std::move(asker)}, std::move(order), {}});
-    changed_.notify_all();
-    return;
+Result<std::uint64_t> ResetQueue::submit(const std::shared_ptr<Session>& asker, ResetRecord order,
+                                         shm::ConflictPolicy on_conflict) {
+  const std::scoped_lock lock(mutex_);
+  if (const auto id = id_of_token(order.token)) return *id;
+  if (stopping_) return fail(Code::kDisconnected, "wardend is stopping");
+  if (on_conflict == shm::ConflictPolicy::kRefuse && (running_ || !tickets_.empty())) {
+    const std::uint64_t other = running_ ? running_id_ : tickets_.front().order.id;
+    return fail(Code::kBusy, fmt::format("reset {} is under way; wait for its result", other));
   }
-  lock.unlock();
-  parts_.replier.refuse(*asker.session, asker.request, refusal);
+  order.id = last_id_ + 1;
+  // Kept before it is answered: the asker awaits a result from now on.
+  Status kept = parts_.keeper.keep(keeper_name(order.id), blob_of_order(order, asker->identity.id));
+  if (!kept) return std::unexpected(kept.error());
+  last_id_ = order.id;
+  tickets_.push_back({std::move(order), asker, {}});
+  changed_.notify_all();
+  return last_id_;
 }
 
 // The same token is the same reset, wherever that stands: a client asks again after a worker's restart.
-bool ResetQueue::answer_known_token(const ResetAsker& asker, std::uint64_t token) {
-  if (const auto id = parts_.world.reports.id_of_token(token)) {
-    answer(asker, *id);
-    return true;
-  }
-  if (running_ && running_token_ == token) {
-    if (running_started_) {
-      answer(asker, running_id_);
-    } else {
-      late_askers_.push_back(asker);
-    }
-    return true;
-  }
+std::optional<std::uint64_t> ResetQueue::id_of_token(std::uint64_t token) const {
+  if (const auto id = parts_.world.reports.id_of_token(token)) return id;
+  if (running_ && running_token_ == token) return running_id_;
   const auto queued = std::ranges::find(tickets_, token, [](const Ticket& ticket) { return ticket.order.token; });
-  if (queued == tickets_.end()) return false;
-  queued->askers.push_back(asker);
-  return true;
+  return queued == tickets_.end() ? std::nullopt : std::optional(queued->order.id);
 }
 
 milliseconds ResetQueue::extend(std::uint64_t reset_id, const ListenerRecord& asking, milliseconds wanted) {
@@ -114,31 +134,18 @@ milliseconds ResetQueue::extend(std::uint64_t reset_id, const ListenerRecord& as
 Result<ResetRecord> ResetQueue::report(std::uint64_t reset_id) const {
   if (auto record = parts_.world.reports.find(reset_id)) return std::move(*record);
   const std::scoped_lock lock(mutex_);
-  if (reset_id != 0 && reset_id == running_id_) {
-    return fail(Code::kResetting, fmt::format("reset {} is still under way", reset_id));
+  const bool queued = std::ranges::any_of(tickets_, [&](const Ticket& ticket) { return ticket.order.id == reset_id; });
+  if (queued || (running_ && reset_id == running_id_)) {
+    return fail(Code::kResetting, fmt::format("reset {} has not ended yet", reset_id));
   }
   return fail(Code::kNotFound, fmt::format("no report of reset {}; the last {} are kept", reset_id, kStoredReports));
 }
 
 void ResetQueue::stop() {
-  std::vector<Ticket> refused;
-  {
-    const std::scoped_lock lock(mutex_);
-    stopping_ = true;
-    // What a predecessor began is not given up: somebody has heard of it.
-    std::erase_if(tickets_, [&](Ticket& ticket) {
-      if (ticket.order.phase != shm::ResetPhase::kIdle) return false;
-      refused.push_back(std::move(ticket));
-      return true;
-    });
-    if (running_) running_->hurry(kPatienceWhenStopping);
-  }
+  const std::scoped_lock lock(mutex_);
+  stopping_ = true;
+  if (running_) running_->hurry(kPatienceWhenStopping);
   changed_.notify_all();
-  for (const Ticket& ticket : refused) {
-    for (const ResetAsker& asker : ticket.askers) {
-      parts_.replier.refuse(*asker.session, asker.request, {Code::kDisconnected, "wardend is stopping"});
-    }
-  }
 }
 
 bool ResetQueue::is_idle() const {
@@ -147,69 +154,51 @@ bool ResetQueue::is_idle() const {
 }
 
 void ResetQueue::run() {
-  for (;;) {
-    Ticket ticket;
-    {
-      std::unique_lock lock(mutex_);
-      changed_.wait(lock, [this] { return stopping_ || !tickets_.empty(); });
-      if (tickets_.empty()) return;
-      ticket = std::move(tickets_.front());
-      tickets_.pop_front();
-      const bool wanted =
-          ticket.order.phase != shm::ResetPhase::kIdle ||
-          std::ranges::any_of(ticket.askers, [](const ResetAsker& asker) { return !asker.session->ended; });
-      if (!wanted) continue;  // whoever asked has gone before its turn came
-      number(ticket);
+  Ticket ticket;
+  while (take_next(ticket)) {
+    const std::string name = keeper_name(ticket.order.id);
+    const bool begun = ticket.order.phase != shm::ResetPhase::kIdle;
+    if (!begun && stopping_) {
+      end_untouched(ticket.order, shm::ResetResult::kRefused, "wardend is stopping");
+    } else if (begun || !ticket.asker->ended.load()) {
+      (void)running_->run();
+    } else {
+      spdlog::info("reset {} is dropped: whoever asked for it has gone", ticket.order.id);
     }
-    perform(std::move(ticket));
+    (void)parts_.keeper.drop(name);
+    {
+      const std::scoped_lock lock(mutex_);
+      running_.reset();
+      running_id_ = 0;
+    }
     idle_();
   }
 }
 
+// False when wardend stops and nothing is left to end.
+bool ResetQueue::take_next(Ticket& ticket) {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] { return stopping_ || !tickets_.empty(); });
+  if (tickets_.empty()) return false;
+  ticket = std::move(tickets_.front());
+  tickets_.pop_front();
+  if (ticket.order.phase == shm::ResetPhase::kIdle) {
+    for (ResetDevice& device : ticket.order.devices) device.epoch = parts_.world.devices.at(device.index).epoch();
+  }
+  begin(ticket);
+  return true;
+}
+
 // Called with the lock held.
-void ResetQueue::number(Ticket& ticket) {
-  ResetRecord& order = ticket.order;
-  if (order.phase == shm::ResetPhase::kIdle) {
-    order.id = ++last_id_;
-    for (ResetDevice& device : order.devices) device.epoch = parts_.world.devices.at(device.index).epoch();
-  }
+void ResetQueue::begin(const Ticket& ticket) {
   TransactionParts parts{host_, parts_.sources, {}};
-  for (const ResetDevice& device : order.devices) parts.targets.push_back(&parts_.world.devices.at(device.index));
-  running_ = std::make_shared<Transaction>(std::move(parts), order, ticket.published);
-  running_id_ = order.id;
-  running_token_ = order.token;
-  running_started_ = false;
+  for (const ResetDevice& device : ticket.order.devices) {
+    parts.targets.push_back(&parts_.world.devices.at(device.index));
+  }
+  running_ = std::make_shared<Transaction>(std::move(parts), ticket.order, ticket.published);
+  running_id_ = ticket.order.id;
+  running_token_ = ticket.order.token;
   if (stopping_) running_->hurry(kPatienceWhenStopping);
-}
-
-void ResetQueue::perform(Ticket ticket) {
-  running_->on_started([&](const Status& status) { started(ticket.askers, status); });
-  (void)running_->run();
-  const std::scoped_lock lock(mutex_);
-  running_.reset();
-  running_id_ = 0;
-  running_token_ = 0;
-}
-
-void ResetQueue::started(const std::vector<ResetAsker>& first, const Status& status) {
-  std::vector<ResetAsker> askers = first;
-  {
-    const std::scoped_lock lock(mutex_);
-    running_started_ = true;
-    std::ranges::move(late_askers_, std::back_inserter(askers));
-    late_askers_.clear();
-  }
-  for (const ResetAsker& asker : askers) {
-    if (status) {
-      answer(asker, running_id_);
-    } else {
-      parts_.replier.refuse(*asker.session, asker.request, status.error());
-    }
-  }
-}
-
-void ResetQueue::answer(const ResetAsker& asker, std::uint64_t reset_id) const {
-  parts_.replier.done(*asker.session, asker.request, bytes_of(shm::ResetStarted{reset_id}));
 }
 
 }  // namespace warden::daemon

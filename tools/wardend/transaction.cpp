@@ -49,14 +49,7 @@ Transaction::Transaction(TransactionParts parts, ResetRecord record, Published p
 }
 
 ResetRecord Transaction::run() {
-  if (record_.phase == Phase::kIdle) {
-    const Status opened = open_journal();
-    if (on_started_) on_started_(opened);
-    if (!opened) return record_;  // nobody has heard of it, so nobody needs to hear its end
-  } else if (on_started_) {
-    on_started_({});
-  }
-  if (record_.result == shm::ResetResult::kNone) {
+  if (record_.result == shm::ResetResult::kNone && open_journal()) {
     parts_.host.begin(record_);
     if (announce() && quiesce()) reset();
   }
@@ -64,15 +57,15 @@ ResetRecord Transaction::run() {
   return record_;
 }
 
-Status Transaction::open_journal() {
+// What can't be journalled is not begun: nobody but the asker has heard of it yet.
+bool Transaction::open_journal() {
+  if (record_.phase != Phase::kIdle) return true;
   record_.phase = Phase::kAnnounced;
   record_.announced_ns = parts_.host.now_ns();
   record_.deadline_ns = record_.announced_ns + ns_of(record_.timeout);
-  if (Status written = parts_.host.write_journal(record_); !written) {
-    decide(shm::ResetResult::kRefused, written.error().message);
-    return written;
-  }
-  return {};
+  Status written = parts_.host.write_journal(record_);
+  if (!written) decide(shm::ResetResult::kRefused, written.error().message);
+  return written.has_value();
 }
 
 bool Transaction::announce() {

@@ -9,7 +9,6 @@
 
 #include <chrono>
 #include <cstdint>
-#include <functional>
 #include <future>
 #include <map>
 #include <mutex>
@@ -99,9 +98,6 @@ class Transaction {
 
   // Runs it to its result, whatever that is. Called once.
   ResetRecord run();
-  // Once, on run()'s thread, when the reset has been journalled and nothing can lose it any more.
-  void on_started(std::function<void(const Status&)> told) { on_started_ = std::move(told); }
-
   // From any thread: more time for everybody because this listener asks. Answers what was granted, at most what is
   // left of the cap.
   [[nodiscard]] std::chrono::milliseconds extend(const ListenerRecord& asking, std::chrono::milliseconds wanted);
@@ -116,7 +112,7 @@ class Transaction {
   void reset();
   void conclude();
 
-  [[nodiscard]] Status open_journal();
+  [[nodiscard]] bool open_journal();
   [[nodiscard]] bool enter(Phase phase);
   void publish_phase();
   void close_phase();
@@ -134,7 +130,6 @@ class Transaction {
   TransactionParts parts_;
   ResetRecord record_;
   Published published_;
-  std::function<void(const Status&)> on_started_;
   Participants pending_;
   std::uint64_t phase_began_ns_ = 0;
 

@@ -68,10 +68,12 @@ Status Worker::start() {
       Devices::open(parts_.options.devices, parts_.inheritance.kept, keeper_, directory_, unfinished_of(*journal_));
   if (!devices) return std::unexpected(std::move(devices).error());
   devices_.emplace(std::move(*devices));
-  resets_.emplace(
-      ResetQueue::Parts{
-          {directory_, parts_.inheritance.doorbell, board_, *journal_, *devices_, *reports_}, {&listeners_}, replier_},
-      [this] { mailbox_.post([this] { done_ = stopping_ && resets_->is_idle(); }); });
+  resets_.emplace(ResetQueue::Parts{{directory_, parts_.inheritance.doorbell, board_, *journal_, *devices_, *reports_},
+                                    {&listeners_},
+                                    keeper_,
+                                    sessions_},
+                  parts_.inheritance.kept,
+                  [this] { mailbox_.post([this] { done_ = stopping_ && resets_->is_idle(); }); });
   requests_.emplace(RequestHandler::Parts{directory_, sessions_, keeper_, *devices_, *resets_, replier_, mailbox_});
   resume_sessions();
   announce_service();
