@@ -28,7 +28,7 @@ struct EventDraft {
   ResetResult result = ResetResult::kNone;
   int pid = 0;
   std::uint64_t session_id = 0;
-  std::string_view text;
+  std::string_view text{};
 };
 
 // A copy of an event, safe to read at leisure; text is always terminated.

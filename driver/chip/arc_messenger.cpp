@@ -42,8 +42,7 @@ Status ArcMessenger::check_firmware() {
   return fail(Code::kFailed, fmt::format("the firmware is not up: post code {:#010x}, not 0xc0dexxxx", *post_code));
 }
 
-Status ArcMessenger::hand_over(std::uint8_t code, std::uint16_t argument0, std::uint16_t argument1,
-                               Deadline deadline) {
+Status ArcMessenger::hand_over(std::uint8_t code, std::uint16_t argument0, std::uint16_t argument1, Deadline deadline) {
   if (auto up = check_firmware(); !up) return up;
   const std::uint32_t arguments = argument0 | (std::uint32_t{argument1} << 16);
   if (auto wrote = bar0_.write32(wormhole::kMessageArguments, arguments); !wrote) return wrote;

@@ -11,10 +11,13 @@ namespace warden::chip {
 namespace {
 
 constexpr std::size_t kWordBytes = 4;
-constexpr std::size_t kVectorsABlock = 8;
+// The widest vector that any path uses; the middle of a copy begins at a multiple of it on the card's side.
+constexpr std::size_t kWidestBytes = 64;
 
-using Vector16 = std::uint64_t __attribute__((vector_size(16)));
-using Vector32 = std::uint64_t __attribute__((vector_size(32)));
+template <std::size_t kBytes>
+struct Vector {
+  using Type [[gnu::vector_size(kBytes), gnu::may_alias]] = std::uint64_t;
+};
 
 std::size_t misalignment(const void* pointer, std::size_t alignment) {
   return reinterpret_cast<std::uintptr_t>(pointer) % alignment;
@@ -23,57 +26,79 @@ std::size_t misalignment(const void* pointer, std::size_t alignment) {
 volatile std::uint32_t* word_at(void* card) { return static_cast<volatile std::uint32_t*>(card); }
 const volatile std::uint32_t* word_at(const void* card) { return static_cast<const volatile std::uint32_t*>(card); }
 
-// Volatile keeps the compiler from turning the loop back into a call of memcpy. Loads come before the stores of a
-// block so that they overlap. Returns bytes copied.
-template <typename Vector>
+// Four vectors at a time, loads before stores so that they overlap. Volatile on the card's side, which is aligned,
+// keeps the compiler from turning the loop back into a call of memcpy; memcpy of one vector is the unaligned move of
+// the host's side. Both return the bytes copied.
+template <std::size_t kBytes>
 [[gnu::always_inline]] inline std::size_t store_blocks(std::byte* card, const std::byte* from, std::size_t size) {
-  constexpr std::size_t kBlockBytes = sizeof(Vector) * kVectorsABlock;
-  std::size_t done = 0;
-  for (; size - done >= kBlockBytes; done += kBlockBytes) {
-    Vector block[kVectorsABlock];
-    std::memcpy(block, from + done, kBlockBytes);
-    auto* to = reinterpret_cast<volatile Vector*>(card + done);
-    for (std::size_t i = 0; i < kVectorsABlock; ++i) to[i] = block[i];
+  using V = typename Vector<kBytes>::Type;
+  auto* to = reinterpret_cast<volatile V*>(card);
+  const std::size_t blocks = size / (4 * kBytes);
+  for (std::size_t block = 0; block < blocks; ++block, to += 4, from += 4 * kBytes) {
+    V v0, v1, v2, v3;
+    std::memcpy(&v0, from, kBytes);
+    std::memcpy(&v1, from + kBytes, kBytes);
+    std::memcpy(&v2, from + 2 * kBytes, kBytes);
+    std::memcpy(&v3, from + 3 * kBytes, kBytes);
+    to[0] = v0;
+    to[1] = v1;
+    to[2] = v2;
+    to[3] = v3;
   }
-  return done;
+  return blocks * 4 * kBytes;
 }
 
-template <typename Vector>
+template <std::size_t kBytes>
 [[gnu::always_inline]] inline std::size_t load_blocks(std::byte* into, const std::byte* card, std::size_t size) {
-  constexpr std::size_t kBlockBytes = sizeof(Vector) * kVectorsABlock;
-  std::size_t done = 0;
-  for (; size - done >= kBlockBytes; done += kBlockBytes) {
-    Vector block[kVectorsABlock];
-    const auto* from = reinterpret_cast<const volatile Vector*>(card + done);
-    for (std::size_t i = 0; i < kVectorsABlock; ++i) block[i] = from[i];
-    std::memcpy(into + done, block, kBlockBytes);
+  using V = typename Vector<kBytes>::Type;
+  const auto* from = reinterpret_cast<const volatile V*>(card);
+  const std::size_t blocks = size / (4 * kBytes);
+  for (std::size_t block = 0; block < blocks; ++block, from += 4, into += 4 * kBytes) {
+    const V v0 = from[0], v1 = from[1], v2 = from[2], v3 = from[3];
+    std::memcpy(into, &v0, kBytes);
+    std::memcpy(into + kBytes, &v1, kBytes);
+    std::memcpy(into + 2 * kBytes, &v2, kBytes);
+    std::memcpy(into + 3 * kBytes, &v3, kBytes);
   }
-  return done;
+  return blocks * 4 * kBytes;
 }
 
+struct Paths {
+  std::size_t (*store)(std::byte* card, const std::byte* from, std::size_t size);
+  std::size_t (*load)(std::byte* into, const std::byte* card, std::size_t size);
+};
+
 #if defined(__x86_64__)
-[[gnu::target("avx2")]] std::size_t store_blocks_avx2(std::byte* card, const std::byte* from, std::size_t size) {
-  return store_blocks<Vector32>(card, from, size);
+[[gnu::target("avx512f")]] std::size_t store_64(std::byte* card, const std::byte* from, std::size_t size) {
+  return store_blocks<64>(card, from, size);
 }
-[[gnu::target("avx2")]] std::size_t load_blocks_avx2(std::byte* into, const std::byte* card, std::size_t size) {
-  return load_blocks<Vector32>(into, card, size);
+[[gnu::target("avx512f")]] std::size_t load_64(std::byte* into, const std::byte* card, std::size_t size) {
+  return load_blocks<64>(into, card, size);
 }
-const bool kHasAvx2 = __builtin_cpu_supports("avx2") != 0;
+[[gnu::target("avx2")]] std::size_t store_32(std::byte* card, const std::byte* from, std::size_t size) {
+  return store_blocks<32>(card, from, size);
+}
+[[gnu::target("avx2")]] std::size_t load_32(std::byte* into, const std::byte* card, std::size_t size) {
+  return load_blocks<32>(into, card, size);
+}
 #endif
 
-std::size_t store_middle(std::byte* card, const std::byte* from, std::size_t size) {
-#if defined(__x86_64__)
-  if (kHasAvx2) return store_blocks_avx2(card, from, size);
-#endif
-  return store_blocks<Vector16>(card, from, size);
+std::size_t store_16(std::byte* card, const std::byte* from, std::size_t size) {
+  return store_blocks<16>(card, from, size);
+}
+std::size_t load_16(std::byte* into, const std::byte* card, std::size_t size) {
+  return load_blocks<16>(into, card, size);
 }
 
-std::size_t load_middle(std::byte* into, const std::byte* card, std::size_t size) {
+Paths widest_paths() {
 #if defined(__x86_64__)
-  if (kHasAvx2) return load_blocks_avx2(into, card, size);
+  if (__builtin_cpu_supports("avx512f")) return {store_64, load_64};
+  if (__builtin_cpu_supports("avx2")) return {store_32, load_32};
 #endif
-  return load_blocks<Vector16>(into, card, size);
+  return {store_16, load_16};
 }
+
+const Paths kPaths = widest_paths();
 
 // `size` bytes inside the one word that `card` points into.
 void store_part(std::byte* card, const std::byte* from, std::size_t size) {
@@ -111,7 +136,7 @@ template <typename Part, typename Word, typename Middle>
     part(std::size_t{0}, at);
   }
   const auto* bytes = static_cast<const std::byte*>(card);
-  for (; size - at >= kWordBytes && misalignment(bytes + at, sizeof(Vector32)) != 0; at += kWordBytes) word(at);
+  for (; size - at >= kWordBytes && misalignment(bytes + at, kWidestBytes) != 0; at += kWordBytes) word(at);
   at += middle(at, size - at);
   for (; size - at >= kWordBytes; at += kWordBytes) word(at);
   if (at < size) part(at, size - at);
@@ -125,7 +150,7 @@ void copy_to_card(void* card, std::span<const std::byte> from) noexcept {
   walk(
       card, from.size(), [&](std::size_t at, std::size_t size) { store_part(to + at, source + at, size); },
       [&](std::size_t at) { store_word(to + at, source + at); },
-      [&](std::size_t at, std::size_t size) { return store_middle(to + at, source + at, size); });
+      [&](std::size_t at, std::size_t size) { return kPaths.store(to + at, source + at, size); });
 }
 
 void copy_from_card(std::span<std::byte> into, const void* card) noexcept {
@@ -134,7 +159,7 @@ void copy_from_card(std::span<std::byte> into, const void* card) noexcept {
   walk(
       card, into.size(), [&](std::size_t at, std::size_t size) { load_part(target + at, from + at, size); },
       [&](std::size_t at) { load_word(target + at, from + at); },
-      [&](std::size_t at, std::size_t size) { return load_middle(target + at, from + at, size); });
+      [&](std::size_t at, std::size_t size) { return kPaths.load(target + at, from + at, size); });
 }
 
 }  // namespace warden::chip

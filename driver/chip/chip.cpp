@@ -19,8 +19,9 @@ Status check_id(vfio::Device& device) {
   if (!id) return std::unexpected(std::move(id).error());
   if (*vendor == wormhole::kVendor && *id == wormhole::kDevice) return {};
   if (*vendor == ConfigSpace::kNobodyThere) {
-    return fail(Code::kOffBus, "the card is off the bus: its vendor id reads 0xffff; wait for a reset to end, or "
-                               "power-cycle it");
+    return fail(Code::kOffBus,
+                "the card is off the bus: its vendor id reads 0xffff; wait for a reset to end, or "
+                "power-cycle it");
   }
   return fail(Code::kUnsupported, fmt::format("PCI id {:04x}:{:04x} is not a Wormhole (1e52:401e)", *vendor, *id));
 }

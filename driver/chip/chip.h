@@ -127,7 +127,9 @@ class Handle {
   [[nodiscard]] std::uint64_t epoch() const noexcept { return epoch_; }
 
   // Memory of a tile, any length and alignment (whole words stay whole). kInvalidArgument for a tile that is not
-  // there or fused off, or a range over the end of its memory; kOffBus when the card answers all ones everywhere.
+  // there or fused off, or a range over the end of its memory; kOffBus when the card answers all ones everywhere
+  // (writes are posted: a card that is gone swallows them until the next read or the next use of a window tells).
+  // Register space takes multiples of 4 bytes, aligned, word by word.
   [[nodiscard]] Status read(Tile tile, CardAddress address, std::span<std::byte> into) const {
     return chip_->read(epoch_, tile, address, into);
   }
@@ -141,7 +143,9 @@ class Handle {
   [[nodiscard]] Status write32(Tile tile, CardAddress address, std::uint32_t value) const {
     return chip_->write32(epoch_, tile, address, value);
   }
-  // The same bytes to every Tensix tile in the rectangle.
+  // The same bytes to every working Tensix tile in the rectangle, whose corners are Tensix tiles; rows and columns of
+  // other kinds between them are left out. Whole aligned words only: what is written can't be merged with what is
+  // there.
   [[nodiscard]] Status broadcast(TileRectangle tiles, CardAddress address, std::span<const std::byte> from) const {
     return chip_->broadcast(epoch_, tiles, address, from);
   }

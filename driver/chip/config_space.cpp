@@ -15,8 +15,7 @@ Result<std::uint16_t> ConfigSpace::read16(std::uint64_t offset) {
 }
 
 Status ConfigSpace::set_command(std::uint16_t value, std::uint16_t bits) {
-  auto wrote =
-      device_->write(VFIO_PCI_CONFIG_REGION_INDEX, kCommandOffset, std::as_bytes(std::span(&value, 1)));
+  auto wrote = device_->write(VFIO_PCI_CONFIG_REGION_INDEX, kCommandOffset, std::as_bytes(std::span(&value, 1)));
   if (!wrote) return wrote;
   auto back = command();
   if (!back) return std::unexpected(std::move(back).error());

@@ -25,12 +25,9 @@ struct ProofRule {
 // heartbeat prove no reset of any kind, but that the firmware lives after it. (tt-kmd for the marker; Linux
 // pci_dev_save_and_disable / pci_dev_restore)
 inline constexpr std::array kProofRules{
-    ProofRule{Proof::kMarker, "marker", true, false},
-    ProofRule{Proof::kPostCode, "post code", true, true},
-    ProofRule{Proof::kClock, "reference clock", true, false},
-    ProofRule{Proof::kWindow, "window register", true, true},
-    ProofRule{Proof::kMemory, "L1 word", true, false},
-    ProofRule{Proof::kHeartbeat, "heartbeat", true, true},
+    ProofRule{Proof::kMarker, "marker", true, false},         ProofRule{Proof::kPostCode, "post code", true, true},
+    ProofRule{Proof::kClock, "reference clock", true, false}, ProofRule{Proof::kWindow, "window register", true, true},
+    ProofRule{Proof::kMemory, "L1 word", true, false},        ProofRule{Proof::kHeartbeat, "heartbeat", true, true},
 };
 
 [[nodiscard]] constexpr bool proves(const ProofRule& rule, ResetKind kind) noexcept {

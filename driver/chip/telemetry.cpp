@@ -20,12 +20,11 @@ constexpr std::uint32_t kMaxEntries = 1024;  // tags are numbered below 100 toda
 // BAR0 offset of `count` words at an address of the ARC; kProtocol unless they lie in CSM.
 Result<std::uint64_t> offset_of(std::uint32_t arc_address, std::uint64_t count, std::string_view what) {
   const std::uint64_t start = std::uint64_t{arc_address} - wormhole::kCsmArcAddress;
-  if (arc_address % 4 == 0 && arc_address >= wormhole::kCsmArcAddress &&
-      start + count * 4 <= wormhole::kCsmBytes) {
+  if (arc_address % 4 == 0 && arc_address >= wormhole::kCsmArcAddress && start + count * 4 <= wormhole::kCsmBytes) {
     return wormhole::kCsm + start;
   }
-  return fail(Code::kProtocol, fmt::format("telemetry {} at {:#x}, {} words, is not in the ARC's memory", what,
-                                           arc_address, count));
+  return fail(Code::kProtocol,
+              fmt::format("telemetry {} at {:#x}, {} words, is not in the ARC's memory", what, arc_address, count));
 }
 
 Result<std::vector<std::uint32_t>> read_words(Bar& bar0, std::uint32_t arc_address, std::uint64_t count,
@@ -79,7 +78,8 @@ Result<TelemetryTable> read_telemetry(Bar& bar0) {
   const std::uint32_t version = header->at(0);
   const std::uint32_t count = header->at(1);
   if ((version >> 16 & 0xFF) > kMaxVersionMajor || count > kMaxEntries) {
-    return fail(Code::kProtocol, fmt::format("telemetry version {:#x} with {} entries is not one we know", version, count));
+    return fail(Code::kProtocol,
+                fmt::format("telemetry version {:#x} with {} entries is not one we know", version, count));
   }
   auto entries = read_words(bar0, *table + 8, count, "entries");
   if (!entries) return std::unexpected(std::move(entries).error());

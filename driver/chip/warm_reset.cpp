@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The sequence up to the card's return. Sources: tt-kmd (ASIC_RESET and POST_RESET of ioctl RESET_DEVICE, tools/reset.c)
-// carried over to what VFIO permits (Linux vfio_pci_config.c).
+// The sequence up to the card's return. Sources: tt-kmd (ASIC_RESET and POST_RESET of ioctl RESET_DEVICE,
+// tools/reset.c) carried over to what VFIO permits (Linux vfio_pci_config.c).
 #include "driver/chip/warm_reset.h"
 
 #include <fmt/format.h>
@@ -64,8 +64,8 @@ Status WarmReset::judge(Proof proof, bool passed, std::string after, std::string
   shown.after = std::move(after);
   shown.passed = passed;
   if (passed) return {};
-  return fail(Code::kFailed, fmt::format("{}: {} (before: {}; after: {})", shown.name, complaint, shown.before,
-                                         shown.after));
+  return fail(Code::kFailed,
+              fmt::format("{}: {} (before: {}; after: {})", shown.name, complaint, shown.before, shown.after));
 }
 
 void WarmReset::step(ResetStep step) {
@@ -107,6 +107,9 @@ Status WarmReset::save() {
   }
   auto command = config_.command();
   if (!command) return std::unexpected(std::move(command).error());
+  if (*command == ConfigSpace::kNobodyThere) {
+    return fail(Code::kOffBus, "the card is off the bus: its command register reads 0xffff");
+  }
   constexpr std::uint16_t kNeeded = wormhole::kCommandMemory | wormhole::kCommandMaster;
   saved_command_ = static_cast<std::uint16_t>((*command | kNeeded) & ~wormhole::kCommandMarker);
   if ((*command & kNeeded) != kNeeded || unfinished_) {
@@ -133,7 +136,7 @@ Status WarmReset::let_predecessor_finish() {
   std::this_thread::sleep_for(options_.quiet);
   auto seen = poll_until_back(true);
   if (!seen) return std::unexpected(std::move(seen).error());
-  lost_ = seen->vendor != wormhole::kVendor;
+  lost_ = !seen->on_bus();
   if (!lost_) return {};  // back, or the reset had not been triggered
   return fail(Code::kOffBus, fmt::format("the reset begun before did not finish within {} ms: vendor id last read "
                                          "{:#06x}, command {:#06x}",
@@ -154,8 +157,8 @@ Status WarmReset::wake_arc() {
   if (auto enabled = config_.set_command(saved_command_, wormhole::kCommandMemory); !enabled) return enabled;
   answer = subject_.arc.exchange(wormhole::message::kNop, 0, 0, kMessageTimeout);
   if (answer) return {};
-  return fail(Code::kFailed, fmt::format("the ARC does not answer NOP, not even after a function reset: {}",
-                                         answer.error().message));
+  return fail(Code::kFailed,
+              fmt::format("the ARC does not answer NOP, not even after a function reset: {}", answer.error().message));
 }
 
 Status WarmReset::save_clock() {
@@ -209,8 +212,7 @@ Status WarmReset::trigger() {
     return wrap(std::move(set).error(), "arm the reset marker");
   }
   evidence(Proof::kMarker).before = fmt::format("armed, command {:#06x}", armed);
-  const std::uint16_t depth =
-      options_.kind == ResetKind::kBoard ? wormhole::kResetBoard : wormhole::kResetAsic;
+  const std::uint16_t depth = options_.kind == ResetKind::kBoard ? wormhole::kResetBoard : wormhole::kResetAsic;
   return subject_.arc.post(wormhole::message::kTriggerReset, depth, 0, kMessageTimeout);
 }
 
@@ -228,7 +230,7 @@ Result<WarmReset::Sighting> WarmReset::poll_until_back(bool marker_must_clear) {
     if (!command) return std::unexpected(std::move(command).error());
     const bool marker_clear = (*command & wormhole::kCommandMarker) == 0;
     seen = {*vendor, *command, duration_cast<milliseconds>(now - begin), seen.looks + 1, false};
-    seen.back = *vendor == wormhole::kVendor && (marker_clear || !marker_must_clear);
+    seen.back = *vendor == wormhole::kVendor && seen.on_bus() && (marker_clear || !marker_must_clear);
     if (seen.back || now >= deadline) return seen;
     std::this_thread::sleep_for(std::min<Clock::duration>(options_.poll_interval, deadline - now));
   }
@@ -245,10 +247,11 @@ Status WarmReset::wait_for_return() {
   }
   if (arms_marker()) evidence(Proof::kMarker).after = sight;
   const auto waited = (arms_marker() ? options_.quiet : milliseconds(0)) + seen->after;
-  if (seen->vendor == wormhole::kVendor) {
+  if (seen->on_bus()) {
     step_back();
-    return fail(Code::kFailed, fmt::format("the card ignored the reset: its marker is still set after {} ms, last seen {}",
-                                           waited.count(), sight));
+    return fail(Code::kFailed,
+                fmt::format("the card ignored the reset: its marker is still set after {} ms, last seen {}",
+                            waited.count(), sight));
   }
   return fail(Code::kTimeout, fmt::format("the card did not come back from the reset within {} ms ({} looks), last "
                                           "seen {}",

@@ -56,6 +56,10 @@ class WarmReset {
     std::chrono::milliseconds after{0};
     int looks = 0;
     bool back = false;
+    // Both ids: VFIO may answer the vendor's from its own copy.
+    [[nodiscard]] bool on_bus() const {
+      return vendor != ConfigSpace::kNobodyThere && command != ConfigSpace::kNobodyThere;
+    }
   };
 
   Status perform();

@@ -34,7 +34,7 @@ Status WarmReset::verify() {
   };
   note(verify_post_code());
   if (wanted(Proof::kClock)) note(verify_clock());
-  note(verify_window());  // before any window is used again
+  note(verify_window());         // before any window is used again
   if (!verdict) return verdict;  // tiles and messages of a card that was not reset, or is not up, tell nothing
   if (wanted(Proof::kMemory)) note(verify_canary());
   greet_firmware();

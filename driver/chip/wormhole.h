@@ -62,9 +62,9 @@ class Wormhole final : public Chip {
   ArcMessenger arc_;
   TileMemory memory_;
   AccessGate gate_;
-  std::atomic<bool> unfinished_;     // taken over in the middle of a reset, which warm_reset() ends
+  std::atomic<bool> unfinished_;    // taken over in the middle of a reset, which warm_reset() ends
   std::atomic<bool> lost_ = false;  // did not come back from its last reset
-  std::optional<NocGrid> grid_;   // written before the gate first opens, constant afterwards
+  std::optional<NocGrid> grid_;     // written before the gate first opens, constant afterwards
 
   mutable std::mutex identity_mutex_;
   Identity identity_;  // guarded by identity_mutex_

@@ -19,8 +19,8 @@ constexpr std::string_view kPciAddressShape = "dddd:dd:dd.o";
 bool is_pci_address(std::string_view name) {
   const auto fits = [](char shape, char letter) {
     switch (shape) {
-      case 'd': return (letter >= '0' && letter <= '9') || (letter >= 'a' && letter <= 'f') ||
-                       (letter >= 'A' && letter <= 'F');
+      case 'd':
+        return (letter >= '0' && letter <= '9') || (letter >= 'a' && letter <= 'f') || (letter >= 'A' && letter <= 'F');
       case 'o': return letter >= '0' && letter <= '7';
       default: return letter == shape;
     }

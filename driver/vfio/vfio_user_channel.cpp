@@ -18,7 +18,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// A predecessor has at most one request under way; a peer that sends more unasked replies than this is not answering us.
+// A predecessor has at most one request under way; a peer that sends more unasked replies than this is not answering
+// us.
 constexpr int kMaxStaleReplies = 16;
 
 // A random start keeps our ids apart from those of a predecessor on the same connection.
@@ -116,8 +117,7 @@ Result<std::size_t> VfioUserChannel::exchange(const Exchange& exchange) {
   auto received = at_own_reply ? receive(exchange, id, deadline) : std::unexpected(at_own_reply.error());
   if (!received && received.error().code == Code::kTimeout && dead_reason_.empty()) {
     stale_possible_ = true;
-    return fail(Code::kTimeout,
-                fmt::format("no reply to {} within {} ms", to_string(exchange.command), timeout_ms_));
+    return fail(Code::kTimeout, fmt::format("no reply to {} within {} ms", to_string(exchange.command), timeout_ms_));
   }
   return received;
 }

@@ -28,8 +28,8 @@ std::span<const std::byte> bytes_of(const auto& object) { return std::as_bytes(s
 std::span<std::byte> writable_bytes_of(auto& object) { return std::as_writable_bytes(std::span(&object, 1)); }
 
 std::string own_capabilities() {
-  return Json{{"capabilities",
-               {{"max_msg_fds", wire::kMaxMessageFds}, {"max_data_xfer_size", wire::kMaxTransferBytes}}}}
+  return Json{
+      {"capabilities", {{"max_msg_fds", wire::kMaxMessageFds}, {"max_data_xfer_size", wire::kMaxTransferBytes}}}}
       .dump();
 }
 

@@ -54,6 +54,11 @@ std::vector<UniqueFd> descriptors_of(msghdr& message) {
   return descriptors;
 }
 
+Reply<std::size_t> without_payload(Reply<void> done) {
+  if (!done) return std::unexpected(done.error());
+  return 0;
+}
+
 Status check_header(const wire::Header& header) {
   if (header.message_bytes < sizeof(wire::Header)) {
     return fail(Code::kProtocol, fmt::format("message of {} bytes is shorter than a header", header.message_bytes));
@@ -310,16 +315,15 @@ VfioUserSession::Answer VfioUserSession::set_irqs(Message& message) {
   if ((asked.flags & VFIO_IRQ_SET_ACTION_TYPE_MASK) != VFIO_IRQ_SET_ACTION_TRIGGER) return std::unexpected(EINVAL);
 
   const std::uint32_t data = asked.flags & VFIO_IRQ_SET_DATA_TYPE_MASK;
-  Reply<void> done = std::unexpected(EINVAL);
   if (data == VFIO_IRQ_SET_DATA_NONE && given == 0) {
-    done = asked.count == 0 ? target_.disable_irqs(asked.index)
-                            : target_.trigger_irqs(asked.index, asked.start, asked.count);
-  } else if (data == VFIO_IRQ_SET_DATA_EVENTFD && asked.count > 0) {
-    message.descriptors.resize(asked.count);  // none given: they are taken away
-    done = target_.set_irq_eventfds(asked.index, asked.start, std::move(message.descriptors));
+    return without_payload(asked.count == 0 ? target_.disable_irqs(asked.index)
+                                            : target_.trigger_irqs(asked.index, asked.start, asked.count));
   }
-  if (!done) return std::unexpected(done.error());
-  return 0;
+  if (data == VFIO_IRQ_SET_DATA_EVENTFD && asked.count > 0) {
+    message.descriptors.resize(asked.count);  // none given: they are taken away
+    return without_payload(target_.set_irq_eventfds(asked.index, asked.start, std::move(message.descriptors)));
+  }
+  return std::unexpected(EINVAL);
 }
 
 VfioUserSession::Answer VfioUserSession::region_read(Message& message) {
@@ -361,10 +365,8 @@ VfioUserSession::Answer VfioUserSession::dma_map(Message& message) {
     return std::unexpected(EINVAL);
   }
   UniqueFd memory = message.descriptors.empty() ? UniqueFd() : std::move(message.descriptors.front());
-  Reply<void> done = target_.dma_map(Iova{asked.address}, asked.size, std::move(memory), asked.offset,
-                                     static_cast<DmaAccess>(asked.flags & kAccess));
-  if (!done) return std::unexpected(done.error());
-  return 0;
+  return without_payload(target_.dma_map(Iova{asked.address}, asked.size, std::move(memory), asked.offset,
+                                         static_cast<DmaAccess>(asked.flags & kAccess)));
 }
 
 VfioUserSession::Answer VfioUserSession::dma_unmap(Message& message) {
@@ -383,8 +385,7 @@ VfioUserSession::Answer VfioUserSession::dma_unmap(Message& message) {
 
 VfioUserSession::Answer VfioUserSession::device_reset(Message&) {
   if (!info_.can_reset) return std::unexpected(ENOTSUP);
-  if (Reply<void> done = target_.reset(); !done) return std::unexpected(done.error());
-  return 0;
+  return without_payload(target_.reset());
 }
 
 bool refuse_peer(int socket, std::span<const std::byte> request, int error_number) noexcept {

@@ -8,6 +8,8 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 
+#include <algorithm>
+
 namespace warden::testing {
 namespace {
 
@@ -29,6 +31,7 @@ std::unique_ptr<FakeDevice> FakeDevice::create(const FakeOptions& options) {
   if (!device->add_region(VFIO_PCI_BAR2_REGION_INDEX, 1 << 20, options.mappable)) return nullptr;
   if (!device->add_region(VFIO_PCI_BAR4_REGION_INDEX, 32 << 20, options.mappable)) return nullptr;
   if (!device->add_region(VFIO_PCI_CONFIG_REGION_INDEX, kConfigBytes, false)) return nullptr;
+  device->dead_ = options.dead;
   const std::uint32_t id = 0x401E'1E52;
   if (!device->write(VFIO_PCI_CONFIG_REGION_INDEX, 0, std::as_bytes(std::span(&id, 1)))) return nullptr;
   return device;
@@ -66,6 +69,8 @@ Status FakeDevice::check(std::uint32_t region, std::uint64_t offset, std::uint64
 
 Status FakeDevice::read(std::uint32_t region, std::uint64_t offset, std::span<std::byte> into) {
   if (auto inside = check(region, offset, into.size()); !inside) return inside;
+  if (dead_) std::fill(into.begin(), into.end(), std::byte{0xFF});
+  if (dead_) return {};
   if (::pread(regions_[region].memory.get(), into.data(), into.size(), static_cast<off_t>(offset)) ==
       static_cast<ssize_t>(into.size())) {
     return {};
@@ -75,6 +80,7 @@ Status FakeDevice::read(std::uint32_t region, std::uint64_t offset, std::span<st
 
 Status FakeDevice::write(std::uint32_t region, std::uint64_t offset, std::span<const std::byte> from) {
   if (auto inside = check(region, offset, from.size()); !inside) return inside;
+  if (dead_) return {};
   if (::pwrite(regions_[region].memory.get(), from.data(), from.size(), static_cast<off_t>(offset)) ==
       static_cast<ssize_t>(from.size())) {
     return {};

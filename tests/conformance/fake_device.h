@@ -15,6 +15,7 @@ namespace warden::testing {
 struct FakeOptions {
   std::uint64_t bar0_bytes = 512ULL << 20;  // sparse
   bool mappable = true;
+  bool dead = false;  // off the bus: every read gives all ones, every write is lost
 };
 
 // What is written to a region is what is read from it; a function reset clears the BARs' contents and keeps
@@ -54,6 +55,7 @@ class FakeDevice final : public vfio::Device {
   Status check(std::uint32_t region, std::uint64_t offset, std::uint64_t size_bytes) const;
 
   std::string name_ = "fake";
+  bool dead_ = false;
   std::vector<Region> regions_;
   std::vector<std::vector<UniqueFd>> irqs_;
   std::map<std::uint64_t, std::uint64_t> dma_;  // IOVA, size

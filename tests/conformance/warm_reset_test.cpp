@@ -20,10 +20,10 @@ using chip::ResetKind;
 using chip::ResetOptions;
 using chip::ResetReport;
 using chip::ResetStep;
+using std::chrono::milliseconds;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using testing::Simulator;
-using std::chrono::milliseconds;
 
 constexpr vfio::OpenOptions kPatient{.request_timeout_ms = 60'000};
 constexpr CardAddress kWord{0x1000};

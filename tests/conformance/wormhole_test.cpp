@@ -70,7 +70,8 @@ TEST_F(WormholeTest, EveryTileTellsItsPlace) {
 TEST_F(WormholeTest, RefusesWhatIsNotThere) {
   const auto before = simulator_.stats()["bar_accesses"];
   std::array<std::byte, 4> data{};
-  for (const Tile tile : {Tile{1, 11}, Tile{10, 1}, Tile{1, 12}, Tile{0, 2}, Tile{0, 3}, Tile{30, 30}, Tile{255, 255}}) {
+  for (const Tile tile :
+       {Tile{1, 11}, Tile{10, 1}, Tile{1, 12}, Tile{0, 2}, Tile{0, 3}, Tile{30, 30}, Tile{255, 255}}) {
     EXPECT_EQ(card().read(tile, CardAddress{0}, data).error().code, Code::kInvalidArgument);
   }
   EXPECT_EQ(card().read({1, 1}, CardAddress{0x16'DFFE}, data).error().code, Code::kInvalidArgument);
@@ -141,7 +142,7 @@ TEST_F(WormholeTest, AllOnesMayBeData) {
 // Proves that a broadcast reaches every working Tensix of its rectangle, and nobody else.
 TEST_F(WormholeTest, BroadcastReachesItsRectangle) {
   const auto data = pattern(4096, 1);
-  const CardAddress address{0xF'F800};  // over the end of a small window
+  const CardAddress address{0xF'F800};                              // over the end of a small window
   ASSERT_TRUE(card().broadcast({{2, 2}, {7, 11}}, address, data));  // row 11 is fused off
   std::vector<std::byte> back(data.size());
   for (std::uint8_t x = 1; x < 10; ++x) {

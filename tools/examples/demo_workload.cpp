@@ -9,9 +9,11 @@
 #include <warden/listener.h>
 
 #include <array>
+#include <chrono>
 #include <csignal>
 #include <cstdint>
 #include <cstdio>
+#include <ctime>
 #include <memory>
 #include <optional>
 #include <random>
@@ -25,6 +27,7 @@ using warden::CardAddress;
 using warden::Tile;
 
 constexpr std::size_t kBlockWords = 1024;
+constexpr std::chrono::milliseconds kLineInterval{200};
 using Block = std::array<std::uint32_t, kBlockWords>;
 
 // The corner Tensix tile of a Wormhole and its first DRAM tile (tt-isa-documentation), clear of firmware's own memory.
@@ -36,8 +39,11 @@ struct Place {
 constexpr std::array<Place, 2> kPlaces = {
     {{"L1", {.x = 1, .y = 1}, {0x40000}}, {"DRAM", {.x = 0, .y = 0}, {0x100000}}}};
 
+// Each line begins with the time that wardend's events carry: seconds of CLOCK_BOOTTIME.
 void say(std::string_view line) {
-  fmt::print("{}\n", line);
+  timespec now{};
+  clock_gettime(CLOCK_BOOTTIME, &now);
+  fmt::print("{}.{:06} {}\n", now.tv_sec, now.tv_nsec / 1000, line);
   std::fflush(stdout);
 }
 
@@ -130,7 +136,10 @@ class Workload {
     // Another reset may have begun since the last look: its announcement is about to come.
     if (!status && (status.error().code == warden::Code::kResetting || status.error().code == warden::Code::kStale))
       return {};
-    if (status && loops_ % 100 == 1) say(fmt::format("loop {}: {} bytes verified", loops_, verified_bytes_));
+    if (status && std::chrono::steady_clock::now() >= next_line_) {
+      say(fmt::format("loop {}: {} bytes verified", loops_, verified_bytes_));
+      next_line_ = std::chrono::steady_clock::now() + kLineInterval;
+    }
     return status;
   }
 
@@ -148,6 +157,7 @@ class Workload {
   Block block_{};
   std::uint64_t loops_ = 0;
   std::uint64_t verified_bytes_ = 0;
+  std::chrono::steady_clock::time_point next_line_;
   bool paused_ = false;
   std::optional<warden::ResetResult> finished_;
 };

@@ -71,9 +71,9 @@ std::uint32_t worker_starts(const Connection& connection) {
   return connection.directory().header().worker_starts.load(std::memory_order_acquire);
 }
 
-Result<Reply> reply_from(shm::Packet packet, std::uint64_t session_id) {
+Result<Reply> reply_from(shm::Packet packet, std::uint64_t attachment) {
   const std::uint32_t code = packet.header.code;
-  if (code == 0) return Reply{std::move(packet), session_id};
+  if (code == 0) return Reply{std::move(packet), attachment};
   if (code > static_cast<std::uint32_t>(Code::kFailed)) {
     return fail(Code::kProtocol, "reply with the unknown code " + std::to_string(code));
   }
@@ -180,11 +180,11 @@ Result<std::shared_ptr<Connection>> Client::try_live_connection() {
 }
 
 Status Client::check_scope(const RequestScope& scope) const {
-  const shm::Welcome& welcome = connection()->welcome();
-  if (scope.instance_id != 0 && scope.instance_id != welcome.instance_id) {
+  const auto current = connection();
+  if (scope.instance_id != 0 && scope.instance_id != current->welcome().instance_id) {
     return fail(Code::kDisconnected, "wardend was restarted");
   }
-  if (scope.session_id != 0 && scope.session_id != welcome.session_id) {
+  if (scope.attachment != 0 && scope.attachment != current->number()) {
     return fail(Code::kStale, "wardend was restarted since this device was opened; open it again");
   }
   return {};
@@ -218,7 +218,7 @@ Result<Reply> Client::await_reply(const shm::Header& header, std::span<const std
     auto packet = shm::receive_packet(current->socket(), std::min(kSlice, left_until(deadline)));
     if (packet && packet->header.kind == static_cast<std::uint16_t>(shm::MessageKind::kReply) &&
         packet->header.request == header.request) {
-      return reply_from(std::move(*packet), current->welcome().session_id);
+      return reply_from(std::move(*packet), current->number());
     }
     if (!packet && packet.error().code != Code::kTimeout) return std::unexpected(std::move(packet).error());
     if (left_until(deadline).count() == 0) {

@@ -22,12 +22,12 @@ namespace warden::internal {
 
 struct Reply {
   shm::Packet packet;
-  std::uint64_t session_id = 0;  // of the attachment that answered
+  std::uint64_t attachment = 0;  // which one answered
 };
 
 // What a request that had to reattach may still be sent to; 0: anybody.
 struct RequestScope {
-  std::uint64_t session_id = 0;   // kStale in another session
+  std::uint64_t attachment = 0;   // kStale in another one
   std::uint64_t instance_id = 0;  // kDisconnected from another wardend
 };
 

@@ -5,6 +5,7 @@
 #include <poll.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 
 namespace warden::internal {
@@ -72,6 +73,11 @@ std::vector<UniqueFd> socket_and_notification(UniqueFd socket, shm::Packet packe
   return fds;
 }
 
+std::uint64_t next_number() {
+  static std::atomic<std::uint64_t> last{0};
+  return last.fetch_add(1, std::memory_order_relaxed) + 1;  // only distinctness matters
+}
+
 bool is_present(const shm::DeviceRecord& device) {
   // Acquire: the name was written before.
   return device.state.load(std::memory_order_acquire) != static_cast<std::uint32_t>(shm::DeviceState::kAbsent);
@@ -103,7 +109,8 @@ Result<std::shared_ptr<Connection>> Connection::open(const std::string& path, co
 
 Connection::Connection(shm::Packet packet, UniqueFd socket, const shm::Welcome& welcome, shm::DirectoryReader directory,
                        shm::LedgerWriter ledger, shm::DoorbellMemory doorbell)
-    : welcome_(welcome),
+    : number_(next_number()),
+      welcome_(welcome),
       fds_(socket_and_notification(std::move(socket), std::move(packet))),
       directory_(std::move(directory)),
       fork_generation_(fork_generation()),

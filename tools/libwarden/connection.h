@@ -35,6 +35,8 @@ class Connection {
   Connection& operator=(const Connection&) = delete;
   ~Connection();
 
+  // Of this process's attachments; session ids begin anew with another wardend.
+  [[nodiscard]] std::uint64_t number() const noexcept { return number_; }
   [[nodiscard]] int socket() const noexcept { return fds_.get(0); }
   [[nodiscard]] int notification() const noexcept { return fds_.get(1); }
   [[nodiscard]] const shm::DirectoryReader& directory() const noexcept { return directory_; }
@@ -46,6 +48,9 @@ class Connection {
   // wardend waits for this session to answer this reset.
   [[nodiscard]] bool owes(std::uint64_t reset_id) const noexcept;
   [[nodiscard]] std::uint64_t active_reset_id() const noexcept;
+  [[nodiscard]] bool has_acknowledged(std::uint64_t reset_id) const noexcept {
+    return ledger_->acknowledged_reset_id() == reset_id;
+  }
   // Writes the answer where wardend reads it, and rings.
   void acknowledge(std::uint64_t reset_id) noexcept;
 
@@ -57,6 +62,7 @@ class Connection {
   [[nodiscard]] Result<std::uint64_t> device_mask(const std::vector<std::string>& names) const;
 
  private:
+  const std::uint64_t number_;
   const shm::Welcome welcome_;
   ForkGuardedFds fds_;  // session socket [, notification socket]
   const shm::DirectoryReader directory_;

@@ -23,10 +23,10 @@ shm::TileAccess access_to(const Device& device, TileRectangle tiles, CardAddress
           .reserved = 0};
 }
 
-// Of one session only: a handle does not survive a reattachment.
+// Of one attachment only: a handle does not survive a reattachment.
 class Requests {
  public:
-  Requests(Session& session, std::uint64_t session_id) : client_(session.client()), scope_{.session_id = session_id} {}
+  Requests(Session& session, std::uint64_t attachment) : client_(session.client()), scope_{.attachment = attachment} {}
 
   Status write(shm::MessageKind kind, const shm::TileAccess& access, std::span<const std::byte> from) {
     auto reply = client_.request(kind, internal::bytes_of(access), from, scope_);
@@ -76,18 +76,18 @@ Result<Device> Device::open(std::shared_ptr<Session> session, std::string_view n
   if (!reply) return wrap(std::move(reply).error(), "open " + std::string(name));
   const auto opened = shm::body_of<shm::DeviceOpened>(reply->packet);
   if (!opened) return std::unexpected(opened.error());
-  return Device(std::move(session), opened->index, opened->epoch, reply->session_id);
+  return Device(std::move(session), opened->index, opened->epoch, reply->attachment);
 }
 
 Status Device::read(Tile tile, CardAddress address, std::span<std::byte> into) {
-  Requests requests(*session_, session_id_);
+  Requests requests(*session_, attachment_);
   return in_pieces(address, into, [&](CardAddress at, std::span<std::byte> piece) {
     return requests.read(shm::MessageKind::kRead, access_to(*this, {tile, tile}, at, piece.size()), piece);
   });
 }
 
 Status Device::write(Tile tile, CardAddress address, std::span<const std::byte> from) {
-  Requests requests(*session_, session_id_);
+  Requests requests(*session_, attachment_);
   return in_pieces(address, from, [&](CardAddress at, std::span<const std::byte> piece) {
     return requests.write(shm::MessageKind::kWrite, access_to(*this, {tile, tile}, at, piece.size()), piece);
   });
@@ -95,7 +95,7 @@ Status Device::write(Tile tile, CardAddress address, std::span<const std::byte> 
 
 Result<std::uint32_t> Device::read32(Tile tile, CardAddress address) {
   std::uint32_t value = 0;
-  auto read = Requests(*session_, session_id_)
+  auto read = Requests(*session_, attachment_)
                   .read(shm::MessageKind::kRead32, access_to(*this, {tile, tile}, address, sizeof(value)),
                         std::as_writable_bytes(std::span(&value, 1)));
   if (!read) return std::unexpected(std::move(read).error());
@@ -103,13 +103,13 @@ Result<std::uint32_t> Device::read32(Tile tile, CardAddress address) {
 }
 
 Status Device::write32(Tile tile, CardAddress address, std::uint32_t value) {
-  return Requests(*session_, session_id_)
+  return Requests(*session_, attachment_)
       .write(shm::MessageKind::kWrite32, access_to(*this, {tile, tile}, address, sizeof(value)),
              internal::bytes_of(value));
 }
 
 Status Device::broadcast(TileRectangle tiles, CardAddress address, std::span<const std::byte> from) {
-  Requests requests(*session_, session_id_);
+  Requests requests(*session_, attachment_);
   return in_pieces(address, from, [&](CardAddress at, std::span<const std::byte> piece) {
     return requests.write(shm::MessageKind::kBroadcast, access_to(*this, tiles, at, piece.size()), piece);
   });

@@ -22,14 +22,9 @@ Result<ListenerRegistry::Token> ListenerRegistry::add(const Connection& connecti
   return token;
 }
 
-void ListenerRegistry::remove(Token token, Connection& connection) {
+void ListenerRegistry::remove(Token token, Connection& connection, std::uint64_t reset_id, std::uint64_t reset_mask) {
   const std::lock_guard lock(mutex_);
-  const auto entry = entries_.find(token);
-  if (entry == entries_.end()) return;
-  const std::uint64_t mask = entry->second.device_mask;
-  entries_.erase(entry);
-  const std::uint64_t active = connection.active_reset_id();
-  if (active != 0) answer_if_complete(connection, active, mask);
+  if (entries_.erase(token) != 0 && reset_id != 0) answer_if_complete(connection, reset_id, reset_mask);
 }
 
 std::uint64_t ListenerRegistry::device_mask() const {
@@ -55,16 +50,24 @@ bool ListenerRegistry::awaits(Token token, const Connection& connection, std::ui
 void ListenerRegistry::answer(Token token, Connection& connection, std::uint64_t reset_id, std::uint64_t reset_mask) {
   const std::lock_guard lock(mutex_);
   const auto entry = entries_.find(token);
-  if (entry == entries_.end() || entry->second.answered_reset_id == reset_id) return;
+  if (entry == entries_.end()) return;
   entry->second.answered_reset_id = reset_id;
   answer_if_complete(connection, reset_id, reset_mask);
+}
+
+void ListenerRegistry::repeat_answer(Token token, Connection& connection, std::uint64_t reset_id,
+                                     std::uint64_t reset_mask) {
+  const std::lock_guard lock(mutex_);
+  const auto entry = entries_.find(token);
+  const bool has_answered = entry != entries_.end() && entry->second.answered_reset_id == reset_id;
+  if (has_answered) answer_if_complete(connection, reset_id, reset_mask);
 }
 
 void ListenerRegistry::answer_if_complete(Connection& connection, std::uint64_t reset_id, std::uint64_t reset_mask) {
   for (const auto& [token, entry] : entries_) {
     if ((entry.device_mask & reset_mask) != 0 && entry.answered_reset_id != reset_id) return;
   }
-  if (connection.owes(reset_id)) connection.acknowledge(reset_id);
+  if (connection.owes(reset_id) && !connection.has_acknowledged(reset_id)) connection.acknowledge(reset_id);
 }
 
 void ListenerRegistry::rebind(const Connection& connection) {

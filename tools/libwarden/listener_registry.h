@@ -22,8 +22,9 @@ class ListenerRegistry {
 
   // kBusy: a second listener without a thread; they would take each other's bytes from the one notification socket.
   [[nodiscard]] Result<Token> add(const Connection& connection, const std::vector<std::string>& devices, bool threaded);
-  // Its answer is no longer awaited; if it was the last one missing, that is the session's answer.
-  void remove(Token token, Connection& connection);
+  // Its answer is no longer awaited; if it was the last one missing to this reset (0: none), that is the session's
+  // answer.
+  void remove(Token token, Connection& connection, std::uint64_t reset_id, std::uint64_t reset_mask);
 
   // What all of them together listen to; 0: nothing.
   [[nodiscard]] std::uint64_t device_mask() const;
@@ -33,6 +34,8 @@ class ListenerRegistry {
   [[nodiscard]] bool awaits(Token token, const Connection& connection, std::uint64_t reset_id) const;
   // This listener has answered; the session has when all have whose devices overlap.
   void answer(Token token, Connection& connection, std::uint64_t reset_id, std::uint64_t reset_mask);
+  // The announcement came (again): an answer given before wardend asked for it is passed on now.
+  void repeat_answer(Token token, Connection& connection, std::uint64_t reset_id, std::uint64_t reset_mask);
 
   // After a reattachment: names are looked up again, and a reset already under way is owed nothing.
   void rebind(const Connection& connection);

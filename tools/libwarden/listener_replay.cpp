@@ -12,7 +12,7 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr milliseconds kSoon{10};
+constexpr milliseconds kSoon{50};
 
 milliseconds time_left_until(std::uint64_t deadline_ns) {
   const std::uint64_t now_ns = shm::boottime_ns();
@@ -38,13 +38,16 @@ Status ListenerReplay::start(const ListenerOptions& options) {
   if (!token) return std::unexpected(token.error());
   token_ = *token;
   auto told = client_.update_listening();
-  if (!told) client_.listeners().remove(token_, *connection_);
+  if (!told) client_.listeners().remove(token_, *connection_, 0, 0);
   return told;
 }
 
 void ListenerReplay::stop() {
   if (!client_.check_process()) return;
-  client_.listeners().remove(token_, *client_.connection());
+  connection_ = client_.connection();  // no callback any more, so nothing to follow
+  const std::uint64_t active = connection_->active_reset_id();
+  const auto event = active != 0 ? find_event(shm::EventKind::kAnnounce, active) : std::nullopt;
+  client_.listeners().remove(token_, *connection_, active, event ? event->device_mask : ~std::uint64_t{0});
   client_.update_listening_if_attached();
 }
 
@@ -81,7 +84,10 @@ void ListenerReplay::handle(const shm::Event& event) {
 }
 
 void ListenerReplay::announce(const shm::Event& event) {
-  if (event.reset_id <= last_announced_id_) return;
+  if (event.reset_id <= last_announced_id_) {
+    client_.listeners().repeat_answer(token_, *connection_, event.reset_id, event.device_mask);
+    return;
+  }
   const std::uint64_t mask = event.device_mask & client_.listeners().device_mask(token_);
   last_announced_id_ = event.reset_id;
   if (mask == 0) return;

@@ -11,13 +11,13 @@ namespace warden::cli {
 namespace {
 
 const std::vector<Column> kColumns = {
-    {.heading = "DEVICE", .key = "address"},
+    {.heading = "DEVICE", .key = "name"},
     {.heading = "CHIP", .key = "chip"},
     {.heading = "BOARD", .key = "board"},
     {.heading = "STATE", .key = "state"},
-    {.heading = "TEMP", .key = "temperature_celsius", .unit = " C"},
-    {.heading = "AICLK", .key = "aiclk_mhz", .unit = " MHz"},
-    {.heading = "ARCCLK", .key = "arcclk_mhz", .unit = " MHz"},
+    {.heading = "TEMP", .key = "temperature", .unit = " C"},
+    {.heading = "AICLK", .key = "aiclk", .unit = " MHz"},
+    {.heading = "ARCCLK", .key = "arcclk", .unit = " MHz"},
     {.heading = "HEARTBEAT", .key = "heartbeat"},
     {.heading = "HOLDERS", .key = "holders"},
 };
@@ -25,7 +25,7 @@ const std::vector<Column> kColumns = {
 int list_devices(const Context& context, bool as_json) {
   auto session = attach(context);
   if (!session) return report(session.error());
-  return print_listing((*session)->devices_json(), "devices", kColumns, as_json, "no devices");
+  return print_listing((*session)->devices_json(), "devices", kColumns, as_json);
 }
 
 }  // namespace
@@ -36,7 +36,7 @@ void add_devices_command(CLI::App& app, Context& context) {
       "HOLDERS are the processes that have the card open, by pid.\n\n"
       "Examples:\n"
       "  warden devices\n"
-      "  warden devices --json | jq -r '.devices[].address'");
+      "  warden devices --json | jq -r '.[].name'");
   auto as_json = std::make_shared<bool>(false);
   command->add_flag("--json", *as_json, "Print JSON, as wardend wrote it");
   command->callback(

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// `warden sessions`: who is attached to wardend, and who is awaited.
+// `warden sessions`: who is attached to wardend.
 #include <fmt/format.h>
 
 #include <cstdio>
@@ -11,16 +11,16 @@ namespace warden::cli {
 namespace {
 
 const std::vector<Column> kColumns = {
-    {.heading = "SESSION", .key = "id"},          {.heading = "PID", .key = "pid"},
-    {.heading = "SUBJECT", .key = "subject_pid"}, {.heading = "USER", .key = "user_id"},
-    {.heading = "NAME", .key = "name"},           {.heading = "LISTENS", .key = "listens"},
-    {.heading = "OWES", .key = "owed_reset_id"},
+    {.heading = "SESSION", .key = "session"}, {.heading = "PID", .key = "pid"},
+    {.heading = "SUBJECT", .key = "subject"}, {.heading = "USER", .key = "uid"},
+    {.heading = "NAME", .key = "name"},       {.heading = "LISTENS", .key = "listens"},
+    {.heading = "OPENED", .key = "devices"},
 };
 
 int list_sessions(const Context& context, bool as_json) {
   auto session = attach(context);
   if (!session) return report(session.error());
-  return print_listing((*session)->sessions_json(), "sessions", kColumns, as_json, "no sessions");
+  return print_listing((*session)->sessions_json(), "sessions", kColumns, as_json);
 }
 
 }  // namespace
@@ -29,7 +29,7 @@ void add_sessions_command(CLI::App& app, Context& context) {
   CLI::App* command = app.add_subcommand("sessions", "List who is attached to wardend");
   command->footer(
       "SUBJECT is the process a session stands for, when that is not its own (`warden listen -- COMMAND`).\n"
-      "OWES is the reset that waits for this session's acknowledgement.\n\n"
+      "LISTENS: the cards whose resets wait for its acknowledgement. OPENED: the cards it reads and writes.\n\n"
       "Examples:\n"
       "  warden sessions\n"
       "  warden sessions --json");

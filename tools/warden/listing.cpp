@@ -28,16 +28,14 @@ std::string cell_of(const Json& value) {
 
 }  // namespace
 
-Result<std::vector<std::vector<std::string>>> table_of(const std::string& json, const std::string& rows_key,
-                                                       const std::vector<Column>& columns) {
+Result<std::vector<std::vector<std::string>>> table_of(const std::string& json, const std::vector<Column>& columns) {
   const Json listing = Json::parse(json, nullptr, false);
-  if (!listing.is_object() || !listing.contains(rows_key) || !listing[rows_key].is_array()) {
-    return fail(Code::kProtocol,
-                fmt::format("wardend's list of {} is not understood: is it of another version?", rows_key));
+  if (!listing.is_array()) {
+    return fail(Code::kProtocol, "wardend's listing is not understood: is it of another version?");
   }
   std::vector<std::vector<std::string>> table(1);
   for (const Column& column : columns) table.front().push_back(column.heading);
-  for (const Json& row : listing[rows_key]) {
+  for (const Json& row : listing) {
     std::vector<std::string>& cells = table.emplace_back();
     for (const Column& column : columns) {
       const bool known = row.is_object() && row.contains(column.key);
@@ -48,17 +46,17 @@ Result<std::vector<std::vector<std::string>>> table_of(const std::string& json, 
   return table;
 }
 
-int print_listing(const Result<std::string>& json, const std::string& rows_key, const std::vector<Column>& columns,
-                  bool as_json, const char* nothing) {
+int print_listing(const Result<std::string>& json, const std::string& what, const std::vector<Column>& columns,
+                  bool as_json) {
   if (!json) return report(json.error());
   if (as_json) {
     fmt::print("{}\n", *json);
     return kExitOk;
   }
-  const auto table = table_of(*json, rows_key, columns);
+  const auto table = table_of(*json, columns);
   if (!table) return report(table.error());
   if (table->size() == 1) {
-    fmt::print("{}\n", nothing);
+    fmt::print("no {}\n", what);
   } else {
     fmt::print("{}", format_table(*table));
   }

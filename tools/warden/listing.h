@@ -15,13 +15,13 @@ struct Column {
   std::string unit = {};  // put behind a number
 };
 
-// `{"ROWS": [{...}, ...]}` as a table on stdout, or the text itself when `as_json`. Answers the exit status.
-int print_listing(const Result<std::string>& json, const std::string& rows_key, const std::vector<Column>& columns,
-                  bool as_json, const char* nothing);
+// `[{...}, ...]` as a table on stdout, or the text itself when `as_json`; "no WHAT" when there are none. Answers the
+// exit status.
+int print_listing(const Result<std::string>& json, const std::string& what, const std::vector<Column>& columns,
+                  bool as_json);
 
 // The table alone, for tests. kProtocol: not JSON, or not of that shape.
 [[nodiscard]] Result<std::vector<std::vector<std::string>>> table_of(const std::string& json,
-                                                                     const std::string& rows_key,
                                                                      const std::vector<Column>& columns);
 
 }  // namespace warden::cli

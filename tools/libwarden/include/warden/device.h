@@ -34,12 +34,12 @@ class Device {
   [[nodiscard]] std::uint64_t epoch() const noexcept { return epoch_; }
 
  private:
-  Device(std::shared_ptr<Session> session, std::uint32_t index, std::uint64_t epoch, std::uint64_t session_id) noexcept
-      : session_(std::move(session)), index_(index), epoch_(epoch), session_id_(session_id) {}
+  Device(std::shared_ptr<Session> session, std::uint32_t index, std::uint64_t epoch, std::uint64_t attachment) noexcept
+      : session_(std::move(session)), index_(index), epoch_(epoch), attachment_(attachment) {}
   std::shared_ptr<Session> session_;
   std::uint32_t index_;
   std::uint64_t epoch_;
-  std::uint64_t session_id_;  // another id after a reconnection: the handle is stale
+  std::uint64_t attachment_;  // another one after a reconnection: the handle is stale
 };
 
 }  // namespace warden

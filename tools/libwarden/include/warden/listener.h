@@ -37,14 +37,14 @@ struct ResetOutcome {
 struct ListenerCallbacks {
   // announce = PRE_RESET. When it returns, the listener has acknowledged (unless acknowledge_by_hand): the process has
   // stopped touching these devices. Must not block longer than time_left without asking for more time.
-  std::function<void(const ResetAnnouncement&)> announce;
+  std::function<void(const ResetAnnouncement&)> announce{};
   // finish = POST_RESET. Called once for every announcement heard.
-  std::function<void(const ResetOutcome&)> finish;
+  std::function<void(const ResetOutcome&)> finish{};
 };
 
 struct ListenerOptions {
-  std::vector<std::string> devices;  // empty: all
-  bool acknowledge_by_hand = false;  // call acknowledge() yourself, from any thread
+  std::vector<std::string> devices{};  // empty: all
+  bool acknowledge_by_hand = false;    // call acknowledge() yourself, from any thread
   // true: callbacks come from a thread of the listener's own, which blocks all signals. false: no thread; poll fd()
   // (the session must have been attached as pollable) and call dispatch() when it is readable.
   bool thread = true;

@@ -68,7 +68,7 @@ struct WarmResetOptions {
   OnTimeout on_timeout = OnTimeout::kProceed;
   OnConflict on_conflict = OnConflict::kWait;
   std::string reason = "requested";
-  std::function<void(const ResetProgress&)> progress;  // on the calling thread
+  std::function<void(const ResetProgress&)> progress{};  // on the calling thread
 };
 
 // Resets `devices` (empty: all). The value is the verdict, also when it is kFailed, kRefused or kAborted: look at

@@ -18,9 +18,9 @@ class Client;
 
 struct AttachOptions {
   // Empty: $WARDEN_SOCKET, else /run/warden/warden.sock.
-  std::string socket_path;
+  std::string socket_path{};
   // What listings call this session; empty: the process's name. At most 31 bytes are kept.
-  std::string name;
+  std::string name{};
   // The process whose work this session stands for, when that is not the caller (a wrapper names its command).
   int subject_pid = 0;
   // Makes Listener::fd() available: wardend sends a byte for every event.

@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: Apache-2.0
+# A program outside this tree builds against an installed libwarden, by find_package and by pkg-config.
+add_test(NAME libwarden.installed
+         COMMAND ${CMAKE_COMMAND} -D BUILD=${CMAKE_BINARY_DIR} -D SOURCE=${CMAKE_CURRENT_SOURCE_DIR}/libwarden_external
+                 -D COMPILER=${CMAKE_CXX_COMPILER} -D SANITIZE=${WARDEN_SANITIZE}
+                 -P ${CMAKE_CURRENT_SOURCE_DIR}/libwarden_external/installed_test.cmake)
+set_tests_properties(libwarden.installed PROPERTIES TIMEOUT 300)
