@@ -8,6 +8,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstring>
 
 namespace warden::test {
@@ -42,8 +43,8 @@ bool Host::start_simulator(const std::vector<std::string>& options) {
   if (::pipe2(ends, O_CLOEXEC) != 0) return false;
   const UniqueFd ready(ends[0]);
   UniqueFd tell(ends[1]);
-  std::vector<std::string> arguments = {"--board", "n150", "--dir", directory() + "/sim",
-                                        "--ready-fd", std::to_string(tell.get())};
+  std::vector<std::string> arguments = {
+      "--board", "n150", "--dir", directory() + "/sim", "--ready-fd", std::to_string(tell.get())};
   arguments.insert(arguments.end(), options.begin(), options.end());
   Process::Options process_options;
   process_options.keep_fds = {tell.get()};
@@ -61,8 +62,9 @@ bool Host::start_daemon(const std::vector<std::string>& options) {
   const std::string notify_path = directory() + "/ready";
   ::unlink(notify_path.c_str());
   const UniqueFd ready = notification_socket(notify_path);
-  std::vector<std::string> arguments = {"--socket", socket_path(), "--state", directory() + "/state", "--device",
-                                        "vfio-user:" + directory() + "/sim/chip0.sock"};
+  std::vector<std::string> arguments = {"--socket", socket_path(),
+                                        "--state",  directory() + "/state",
+                                        "--device", "vfio-user:" + directory() + "/sim/chip0.sock"};
   arguments.insert(arguments.end(), options.begin(), options.end());
   Process::Options process_options;
   process_options.environment["NOTIFY_SOCKET"] = notify_path;

@@ -29,8 +29,10 @@ void execute(const std::vector<std::string>& command_line, const Process::Option
   // A test program may have inherited anything from who started it; the programs must get none of that.
   const long most = ::sysconf(_SC_OPEN_MAX);
   for (int fd = STDERR_FILENO + 1; fd < std::min(most, 4096L); ++fd) {
-    if (std::ranges::find(options.keep_fds, fd) == options.keep_fds.end()) ::close(fd);
-    else ::fcntl(fd, F_SETFD, 0);
+    if (std::ranges::find(options.keep_fds, fd) == options.keep_fds.end())
+      ::close(fd);
+    else
+      ::fcntl(fd, F_SETFD, 0);
   }
   for (const auto& [name, value] : options.environment) ::setenv(name.c_str(), value.c_str(), 1);
   std::vector<char*> arguments;

@@ -108,7 +108,7 @@ TEST_F(DeviceGate, QuiesceDrains) {
 TEST_F(DeviceGate, StaleAfterwards) {
   device_.announce(41);
   ASSERT_TRUE(device_.quiesce(kDeadline));
-  EXPECT_TRUE(device_.start_reset().get().ok);
+  EXPECT_TRUE(device_.start_reset({}).get().ok);
   EXPECT_FALSE(device_.release(true, ""));
   EXPECT_EQ(code_of_access(slow_, 1), Code::kStale);
   ASSERT_TRUE(device_.open());
@@ -118,7 +118,7 @@ TEST_F(DeviceGate, StaleAfterwards) {
 // A card whose reset failed is handed out to nobody, until a reset has succeeded.
 TEST_F(DeviceGate, FailedUntilRevived) {
   ASSERT_TRUE(device_.quiesce(kDeadline));
-  (void)device_.start_reset().get();
+  (void)device_.start_reset({}).get();
   EXPECT_TRUE(device_.release(true, "marker stayed"));
   EXPECT_EQ(device_.view().state, shm::DeviceState::kFailed);
   EXPECT_EQ(device_.open().error().code, Code::kFailed);
@@ -139,7 +139,7 @@ TEST_F(DeviceGate, AbortedLeavesAllAsItWas) {
 TEST(LostDevice, SaysWhy) {
   DeviceThread device("card", nullptr, 3, "socket gone");
   EXPECT_EQ(device.open().error().code, Code::kOffBus);
-  const chip::ResetReport report = device.start_reset().get();
+  const chip::ResetReport report = device.start_reset({}).get();
   EXPECT_FALSE(report.ok);
   EXPECT_NE(report.reason.find("socket gone"), std::string::npos);
   EXPECT_TRUE(device.quiesce(kDeadline));

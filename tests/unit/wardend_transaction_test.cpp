@@ -125,7 +125,7 @@ class FakeTarget final : public ResetTarget {
     host_.log.push_back("quiesce");
     return quiet;
   }
-  std::future<chip::ResetReport> start_reset() override {
+  std::future<chip::ResetReport> start_reset(std::shared_ptr<ExternalReset> /*external*/) override {
     ++resets;
     host_.log.push_back("reset");
     std::promise<chip::ResetReport> promise;

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <cstdio>
+#include <nlohmann/json.hpp>
+#include <utility>
 
 #include <warden/reset.h>
 
@@ -20,10 +22,40 @@ struct ResetChoice {
 };
 
 // Progress goes to stderr: what is on stdout is the result.
-void print_progress(const ResetProgress& progress) {
-  fmt::print(stderr, "{} {}\n", coloured(stderr, Colour::kFaint, fmt::format("{:<10}", progress.phase)),
-             printable(progress.message));
+void print_progress(const std::string& phase, const std::string& message) {
+  fmt::print(stderr, "{} {}\n", coloured(stderr, Colour::kFaint, fmt::format("{:<10}", phase)), printable(message));
 }
+
+// Who listens to any of these cards, and so is waited for: "pid 4711 (trainer), pid 4712 (server)".
+std::string awaited_in(const std::string& sessions_json) {
+  const nlohmann::json sessions = nlohmann::json::parse(sessions_json, nullptr, false);
+  std::string awaited;
+  if (!sessions.is_array()) return awaited;
+  for (const auto& session : sessions) {
+    if (!session.is_object() || session.value("listens", nlohmann::json::array()).empty()) continue;
+    const int subject = session.value("subject", 0);
+    awaited += fmt::format("{}pid {} ({})", awaited.empty() ? "" : ", ",
+                           subject != 0 ? subject : session.value("pid", 0), session.value("name", "?"));
+  }
+  return awaited;
+}
+
+// Called on the thread that waits for the reset, whose session is busy: looks by a session of its own.
+class Watcher {
+ public:
+  explicit Watcher(std::shared_ptr<Session> session) : session_(std::move(session)) {}
+  void operator()(const ResetProgress& progress) {
+    print_progress(progress.phase, progress.message);
+    if (progress.phase != "announced" || std::exchange(has_listed_, true)) return;
+    const auto sessions = session_->sessions_json();
+    const std::string awaited = sessions ? awaited_in(*sessions) : "";
+    if (!awaited.empty()) print_progress(progress.phase, "listening: " + awaited);
+  }
+
+ private:
+  std::shared_ptr<Session> session_;
+  bool has_listed_ = false;
+};
 
 void print_evidence(const ResetReport& result) {
   for (const ResetEvidence& item : result.evidence) {
@@ -51,7 +83,9 @@ void print_verdict(const ResetReport& result) {
 int reset(const Context& context, ResetChoice& choice) {
   auto session = attach(context);
   if (!session) return report(session.error());
-  choice.options.progress = print_progress;
+  auto second = attach(context);
+  if (!second) return report(second.error());
+  choice.options.progress = Watcher(std::move(*second));
   const auto result = warm_reset(**session, choice.devices, choice.options);
   if (!result) return report(result.error());
   if (choice.as_json) {

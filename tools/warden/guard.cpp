@@ -74,6 +74,7 @@ class Guard {
   void dispatch();
   void read_signals();
   void reap();
+  void stand_for_orphans();
   void step();
   void step_pausing();
   void step_stopping();
@@ -248,6 +249,7 @@ void Guard::read_signals() {
 }
 
 void Guard::reap() {
+  bool command_has_ended = false;
   for (;;) {
     int wait_status = 0;
     const pid_t child = ::waitpid(-1, &wait_status, WNOHANG);
@@ -257,10 +259,23 @@ void Guard::reap() {
     // Its orphans may live on, and are guarded, but nobody should wait for the end of our stderr.
     const UniqueFd nowhere(::open("/dev/null", O_RDWR | O_CLOEXEC));
     for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) (void)::dup2(nowhere.get(), fd);
+    command_has_ended = true;
   }
   siginfo_t none{};
-  if (::waitid(P_ALL, 0, &none, WEXITED | WNOHANG | WNOWAIT) != 0 && errno == ECHILD)
+  if (::waitid(P_ALL, 0, &none, WEXITED | WNOHANG | WNOWAIT) != 0 && errno == ECHILD) {
     finished_ = state_ != State::kStopping;
+  } else if (command_has_ended) {
+    stand_for_orphans();
+  }
+}
+
+// The session's subject has died, so nobody waits for our answers any more: its orphans need another session, which
+// stands for one of them.
+void Guard::stand_for_orphans() {
+  const std::vector<pid_t> orphans = tree_.living();
+  if (orphans.empty()) return;
+  command_ = orphans.front();
+  (void)attach();  // in vain: the old session at least tells of resets
 }
 
 // ---- around a reset ----

@@ -45,7 +45,10 @@ std::optional<int> parse(CLI::App& app, std::vector<std::string> arguments, cons
   } catch (const CLI::ParseError& error) {
     const auto commands = app.get_subcommands();
     const std::string typed = commands.empty() ? "warden" : "warden " + commands.front()->get_name();
-    fmt::print(stderr, "warden: {} (see '{} --help')\n", error.what(), typed);
+    const auto unknown = app.remaining();
+    const bool no_command = commands.empty() && !unknown.empty();
+    const std::string problem = no_command ? fmt::format("there is no command '{}'", unknown.front()) : error.what();
+    fmt::print(stderr, "warden: {} (see '{} --help')\n", problem, typed);
     return kExitUsage;
   }
   if (!context.command_line.empty() && !app.got_subcommand("listen")) {

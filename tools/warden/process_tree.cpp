@@ -109,8 +109,6 @@ std::vector<pid_t> ProcessTree::living() const {
   return found;
 }
 
-std::size_t ProcessTree::living_count() const { return living().size(); }
-
 std::size_t ProcessTree::signal_all(int signal_number) {
   const std::vector<pid_t> pids = living();
   for (const pid_t pid : pids) {

@@ -37,7 +37,9 @@ class ProcessTree {
 
   // Sends the signal to all that live; answers how many those are. Zombies do not live.
   std::size_t signal_all(int signal_number);
-  [[nodiscard]] std::size_t living_count() const;
+  // Parents come before their children.
+  [[nodiscard]] std::vector<pid_t> living() const;
+  [[nodiscard]] std::size_t living_count() const { return living().size(); }
 
  private:
   struct Known {
@@ -46,7 +48,6 @@ class ProcessTree {
   };
   struct Walk;
   void visit(pid_t pid, Walk& walk);
-  [[nodiscard]] std::vector<pid_t> living() const;
   [[nodiscard]] std::vector<pid_t> roots() const;
 
   pid_t ancestor_;

@@ -141,7 +141,7 @@ Status DeviceThread::quiesce(std::chrono::milliseconds bound) {
                                           jobs_.size() + (busy_ ? 1U : 0U), bound.count()));
 }
 
-std::future<chip::ResetReport> DeviceThread::start_reset() {
+std::future<chip::ResetReport> DeviceThread::start_reset(std::shared_ptr<ExternalReset> external) {
   auto promise = std::make_shared<std::promise<chip::ResetReport>>();
   std::future<chip::ResetReport> verdict = promise->get_future();
   if (!chip_) {
@@ -151,8 +151,12 @@ std::future<chip::ResetReport> DeviceThread::start_reset() {
     return verdict;
   }
   const std::scoped_lock lock(mutex_);
-  push([this, promise](chip::Chip& chip) {
+  push([this, promise, external = std::move(external)](chip::Chip& chip) {
     chip::ResetOptions options;
+    if (external) {
+      options.kind = chip::ResetKind::kExternal;
+      options.await_external = [&external] { external->wait(); };
+    }
     options.observer = [this](chip::ResetStep step) { spdlog::info("{}: {}", name_, chip::to_string(step)); };
     promise->set_value(chip.warm_reset(options));
   });

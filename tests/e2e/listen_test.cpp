@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: Apache-2.0
+// `warden listen`: any command is stopped or paused around resets, and otherwise runs as if nothing were there.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "tests/support/host.h"
+#include "tools/warden/proc.h"
+
+namespace warden::test {
+namespace {
+
+using cli::children_of;
+using cli::view_process;
+using testing::HasSubstr;
+
+// Looks again until it is so; the deadline is generous and a failure.
+bool becomes(const std::function<bool()>& condition) {
+  for (const auto deadline = std::chrono::steady_clock::now() + kDeadline;
+       std::chrono::steady_clock::now() < deadline;) {
+    if (condition()) return true;
+    ::usleep(1000);
+  }
+  return false;
+}
+
+bool stopped(pid_t pid) {
+  const auto view = view_process(pid);
+  return view && view->living && view->stopped;
+}
+bool runs(pid_t pid) {
+  const auto view = view_process(pid);
+  return view && view->living && !view->stopped;
+}
+
+class Listen : public testing::Test {
+ protected:
+  void SetUp() override { ASSERT_TRUE(host_.start()) << host_.why(); }
+
+  Process listen(const char* on_reset, std::vector<std::string> command, Process::Options options = {}) {
+    std::vector<std::string> arguments = {"listen", "--on-reset", on_reset, "--"};
+    arguments.insert(arguments.end(), command.begin(), command.end());
+    return host_.run("warden", std::move(arguments), std::move(options));
+  }
+
+  // A listener that does not answer until release(): a reset stays in its first phase meanwhile.
+  void hold_resets() {
+    blocker_.emplace(host_.run("listener_example", {"pause"}));
+    ASSERT_TRUE(blocker_->wait_for_line("attached")) << blocker_->output();
+    blocker_->signal(SIGSTOP);
+  }
+  void release() const { blocker_->signal(SIGCONT); }
+
+  Process reset() { return host_.run("warden", {"reset", "--timeout", "50s"}); }
+
+  // The pid that a command's shell printed as "pid N".
+  static pid_t printed_pid(Process& process) {
+    const auto line = process.wait_for_line("pid ");
+    return line ? static_cast<pid_t>(std::stol(line->substr(line->find("pid ") + 4))) : 0;
+  }
+
+  Host host_;
+  std::optional<Process> blocker_;
+};
+
+// While a reset waits for others, everything of the command stands still, a daemon of its own session too; after it,
+// everything runs, and the report says acknowledged.
+TEST_F(Listen, PausesTheWholeTree) {
+  hold_resets();
+  Process command = listen("pause", {"sh", "-c", "setsid sh -c 'sleep 1000 & echo pid $!; wait' & echo pid $$; wait"});
+  const pid_t first = printed_pid(command);
+  const pid_t second = printed_pid(command);
+  ASSERT_TRUE(runs(first) && runs(second)) << command.output();
+  Process reset = this->reset();
+  ASSERT_TRUE(command.wait_for_line("reset 1: paused 4 process")) << command.output();
+  EXPECT_TRUE(stopped(first));
+  EXPECT_TRUE(stopped(second));
+  ASSERT_TRUE(reset.wait_for_line("(sh) has acknowledged")) << reset.output();
+  release();
+  EXPECT_EQ(reset.wait(), 0) << reset.output();
+  EXPECT_TRUE(becomes([&] { return runs(first) && runs(second); }));
+  ::kill(first, SIGKILL);
+  ::kill(second, SIGKILL);
+  EXPECT_EQ(command.wait(), 137);
+}
+
+// The wrapper is killed while its command is paused: the command stays paused until the reset has ended, then goes on.
+TEST_F(Listen, CommandGoesOnAfterTheWrapperWasKilled) {
+  hold_resets();
+  Process command = listen("pause", {"sh", "-c", "echo pid $$; while :; do sleep 0.01; done"});
+  const pid_t pid = printed_pid(command);
+  Process reset = this->reset();
+  ASSERT_TRUE(command.wait_for_line("reset 1: paused")) << command.output();
+  command.signal(SIGKILL);
+  EXPECT_EQ(command.wait(), 137);
+  EXPECT_TRUE(stopped(pid));
+  release();
+  EXPECT_EQ(reset.wait(), 0) << reset.output();
+  EXPECT_TRUE(becomes([&] { return runs(pid); }));
+  ::kill(pid, SIGKILL);
+}
+
+// The guard behind the wrapper is killed while the command is paused: another one takes over.
+TEST_F(Listen, CommandGoesOnAfterTheGuardWasKilled) {
+  hold_resets();
+  Process command = listen("pause", {"sh", "-c", "echo pid $$; while :; do sleep 0.01; done"});
+  const pid_t pid = printed_pid(command);
+  Process reset = this->reset();
+  ASSERT_TRUE(command.wait_for_line("reset 1: paused")) << command.output();
+  const auto guards = children_of(command.pid());
+  ASSERT_EQ(guards.size(), 1U);
+  ::kill(guards.front(), SIGKILL);
+  ASSERT_TRUE(command.wait_for_line("another takes over")) << command.output();
+  EXPECT_TRUE(stopped(pid));
+  release();
+  EXPECT_EQ(reset.wait(), 0) << reset.output();
+  EXPECT_TRUE(becomes([&] { return runs(pid); }));
+  // And the second guard guards: the next reset finds the command paused again.
+  Process again = this->reset();
+  EXPECT_EQ(again.wait(), 0) << again.output();
+  EXPECT_TRUE(command.wait_for_line("reset 2: paused")) << command.output();
+  ::kill(pid, SIGKILL);
+  EXPECT_EQ(command.wait(), 137);
+}
+
+// A paused command that somebody continues is stopped again before the reset goes on.
+TEST_F(Listen, StopsAgainWhatSomebodyContinues) {
+  hold_resets();
+  Process command = listen("pause", {"sh", "-c", "echo pid $$; while :; do sleep 0.01; done"});
+  const pid_t pid = printed_pid(command);
+  Process reset = this->reset();
+  ASSERT_TRUE(command.wait_for_line("reset 1: paused")) << command.output();
+  ::kill(pid, SIGCONT);
+  EXPECT_TRUE(becomes([&] { return stopped(pid); }));
+  release();
+  EXPECT_EQ(reset.wait(), 0) << reset.output();
+  EXPECT_TRUE(becomes([&] { return runs(pid); }));
+  ::kill(pid, SIGKILL);
+  EXPECT_EQ(command.wait(), 137);
+}
+
+// A command that is killed while it is paused owes nothing more, and the wrapper ends as it did.
+TEST_F(Listen, CommandMayDieWhilePaused) {
+  hold_resets();
+  Process command = listen("pause", {"sh", "-c", "echo pid $$; while :; do sleep 0.01; done"});
+  const pid_t pid = printed_pid(command);
+  Process reset = this->reset();
+  ASSERT_TRUE(command.wait_for_line("reset 1: paused")) << command.output();
+  ::kill(pid, SIGKILL);
+  EXPECT_EQ(command.wait(), 137);
+  release();
+  EXPECT_EQ(reset.wait(), 0) << reset.output();
+}
+
+// wardend dies with the reset: the command is told by its successor, or goes on without it.
+TEST_F(Listen, CommandGoesOnAfterWardendDied) {
+  hold_resets();
+  Process command = listen("pause", {"sh", "-c", "echo pid $$; while :; do sleep 0.01; done"});
+  const pid_t pid = printed_pid(command);
+  Process reset = this->reset();
+  ASSERT_TRUE(command.wait_for_line("reset 1: paused")) << command.output();
+  ::kill(-host_.daemon().pid(), SIGKILL);  // keeper and worker
+  ASSERT_TRUE(host_.start_daemon()) << host_.why();
+  EXPECT_TRUE(becomes([&] { return runs(pid); })) << command.output();
+  ::kill(pid, SIGKILL);
+  EXPECT_EQ(command.wait(), 137);
+}
+
+// `stop` ends the command with SIGTERM, and the reset goes on when all of it has ended.
+TEST_F(Listen, StopsTheCommand) {
+  Process command =
+      listen("stop", {"sh", "-c", "trap 'echo bye; exit 7' TERM; echo pid $$; while :; do sleep 0.01; done"});
+  const pid_t pid = printed_pid(command);
+  ASSERT_NE(pid, 0);
+  Process reset = this->reset();
+  EXPECT_EQ(reset.wait(), 0) << reset.output();
+  EXPECT_EQ(command.wait(), 7) << command.output();
+  EXPECT_THAT(command.out(), HasSubstr("bye"));
+  EXPECT_FALSE(view_process(pid));
+}
+
+// A command that does not care about SIGTERM gets SIGKILL after the time that was set; more time is asked for till
+// then.
+TEST_F(Listen, KillsWhatDoesNotStop) {
+  Process command = host_.run("warden", {"listen", "--on-reset", "stop", "--kill-after", "1s", "--", "sh", "-c",
+                                         "trap '' TERM; echo ready; while :; do sleep 0.01; done"});
+  ASSERT_TRUE(command.wait_for_line("ready")) << command.output();
+  Process reset = host_.run("warden", {"reset", "--timeout", "200ms", "--on-timeout", "abort"});
+  EXPECT_EQ(reset.wait(), 0) << reset.output();
+  EXPECT_EQ(command.wait(), 137);
+}
+
+// A command must not be started into a reset that is under way.
+TEST_F(Listen, StartsTheCommandAfterTheReset) {
+  hold_resets();
+  Process reset = this->reset();
+  ASSERT_TRUE(reset.wait_for_line("announced")) << reset.output();
+  Process command = listen("pause", {"echo", "started"});
+  ASSERT_TRUE(command.wait_for_line("the command starts after it")) << command.output();
+  EXPECT_EQ(command.out(), "");
+  release();
+  EXPECT_EQ(reset.wait(), 0) << reset.output();
+  EXPECT_EQ(command.wait(), 0) << command.output();
+  EXPECT_EQ(command.out(), "started\n");
+}
+
+// The exit status is the command's own, or says how it could not be run.
+TEST_F(Listen, PassesTheStatusOn) {
+  EXPECT_EQ(listen("pause", {"sh", "-c", "exit 42"}).wait(), 42);
+  EXPECT_EQ(listen("pause", {"sh", "-c", "kill -USR1 $$"}).wait(), 128 + SIGUSR1);
+  Process missing = listen("pause", {"/nonexistent/program"});
+  EXPECT_EQ(missing.wait(), 127);
+  EXPECT_THAT(missing.err(), HasSubstr("run /nonexistent/program: No such file or directory"));
+  EXPECT_EQ(listen("pause", {"/etc/passwd"}).wait(), 126);
+}
+
+// A signal sent to the wrapper reaches the command.
+TEST_F(Listen, ForwardsSignals) {
+  Process command = listen("pause", {"sh", "-c", "trap 'exit 9' TERM; echo ready; while :; do sleep 0.01; done"});
+  ASSERT_TRUE(command.wait_for_line("ready")) << command.output();
+  command.signal(SIGTERM);
+  EXPECT_EQ(command.wait(), 9);
+}
+
+// stdin is the command's.
+TEST_F(Listen, LeavesStdinToTheCommand) {
+  int ends[2];
+  ASSERT_EQ(::pipe(ends), 0);
+  Process::Options options;
+  options.stdin_fd = ends[0];
+  Process command = listen("pause", {"cat"}, options);
+  ::close(ends[0]);
+  ASSERT_EQ(::write(ends[1], "hello\n", 6), 6);
+  EXPECT_TRUE(command.wait_for_line("hello"));
+  ::close(ends[1]);
+  EXPECT_EQ(command.wait(), 0);
+}
+
+// Without a command, resets are printed and acknowledged at once.
+TEST_F(Listen, TellsWithoutACommand) {
+  Process listener = host_.run("warden", {"listen", "--on-reset", "pause"});
+  ASSERT_TRUE(listener.wait_for_line("listening")) << listener.output();
+  Process reset = host_.run("warden", {"reset", "--json", "--reason", "because"});
+  EXPECT_EQ(reset.wait(), 0) << reset.output();
+  EXPECT_THAT(reset.out(), HasSubstr("\"outcome\":\"acknowledged\""));
+  EXPECT_THAT(listener.wait_for_line("reset 1 announced").value_or(""), HasSubstr("(because)"));
+  EXPECT_TRUE(listener.wait_for_line("reset 1 ended: ok")) << listener.output();
+}
+
+// Orphans of a command that has ended are still paused, and the wrapper does not wait for them.
+TEST_F(Listen, GuardsWhatTheCommandLeft) {
+  Process command = listen("pause", {"sh", "-c", "setsid sleep 1000 >/dev/null 2>&1 & echo pid $!"});
+  const pid_t pid = printed_pid(command);
+  EXPECT_EQ(command.wait(), 0);
+  hold_resets();
+  Process reset = this->reset();
+  EXPECT_TRUE(becomes([&] { return stopped(pid); }));
+  release();
+  EXPECT_EQ(reset.wait(), 0) << reset.output();
+  EXPECT_TRUE(becomes([&] { return runs(pid); }));
+  ::kill(pid, SIGKILL);
+}
+
+}  // namespace
+}  // namespace warden::test
