@@ -2,6 +2,8 @@
 // `warden listen`: any command is stopped or paused around resets, and otherwise runs as if nothing were there.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <pty.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -11,6 +13,7 @@
 
 #include "tests/support/host.h"
 #include "tools/warden/proc.h"
+#include "tools/warden/process_tree.h"
 
 namespace warden::test {
 namespace {
@@ -40,7 +43,16 @@ bool runs(pid_t pid) {
 
 class Listen : public testing::Test {
  protected:
-  void SetUp() override { ASSERT_TRUE(host_.start()) << host_.why(); }
+  void SetUp() override {
+    ASSERT_EQ(::prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
+    ASSERT_TRUE(host_.start()) << host_.why();
+  }
+
+  // Daemons of a command survive the death of its group: whatever a failed test leaves is below us.
+  void TearDown() override {
+    cli::ProcessTree left(::getpid());
+    EXPECT_TRUE(becomes([&] { return left.signal_all(SIGKILL) == 0; }));
+  }
 
   Process listen(const char* on_reset, std::vector<std::string> command, Process::Options options = {}) {
     std::vector<std::string> arguments = {"listen", "--on-reset", on_reset, "--"};
@@ -77,7 +89,7 @@ TEST_F(Listen, PausesTheWholeTree) {
   const pid_t second = printed_pid(command);
   ASSERT_TRUE(runs(first) && runs(second)) << command.output();
   Process reset = this->reset();
-  ASSERT_TRUE(command.wait_for_line("reset 1: paused 4 process")) << command.output();
+  ASSERT_TRUE(command.wait_for_line("reset 1: paused 3 process")) << command.output();
   EXPECT_TRUE(stopped(first));
   EXPECT_TRUE(stopped(second));
   ASSERT_TRUE(reset.wait_for_line("(sh) has acknowledged")) << reset.output();
@@ -225,6 +237,29 @@ TEST_F(Listen, ForwardsSignals) {
   ASSERT_TRUE(command.wait_for_line("ready")) << command.output();
   command.signal(SIGTERM);
   EXPECT_EQ(command.wait(), 9);
+}
+
+// On a terminal, Ctrl+C reaches the command once, not a second time through the wrapper, and the wrapper stays.
+TEST_F(Listen, CtrlCReachesTheCommandOnce) {
+  int master = -1;
+  int slave = -1;
+  ASSERT_EQ(::openpty(&master, &slave, nullptr, nullptr, nullptr), 0);
+  Process::Options options;
+  options.stdin_fd = slave;
+  const std::string script =
+      "trap 'n=$((n + 1)); echo interrupted $n' INT; trap 'exit $n' TERM; echo pid $$; while :; do sleep 0.01; done";
+  options.environment["WARDEN_SOCKET"] = host_.socket_path();
+  Process command({"setsid", "--ctty", "--wait", std::string(WARDEN_BIN_DIR) + "/warden", "listen", "--on-reset",
+                   "pause", "--", "sh", "-c", script},
+                  options);
+  const pid_t pid = printed_pid(command);
+  ASSERT_NE(pid, 0) << command.output();
+  ASSERT_EQ(::write(master, "\x03", 1), 1);
+  EXPECT_TRUE(command.wait_for_line("interrupted 1")) << command.output();
+  ::kill(pid, SIGTERM);
+  EXPECT_EQ(command.wait(), 1) << command.output();
+  ::close(master);
+  ::close(slave);
 }
 
 // stdin is the command's.

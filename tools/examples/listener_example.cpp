@@ -11,12 +11,9 @@
 
 namespace {
 
-constexpr int kWorkPieceMs = 500;
-
 struct Worker {
   bool stop_on_reset = false;
   bool paused = false;
-  bool stopped = false;
 };
 
 void say(std::string_view line) {
@@ -26,20 +23,18 @@ void say(std::string_view line) {
 
 // dispatch() calls these from the loop below, between two pieces of work. When announce returns, we have acknowledged.
 warden::ListenerCallbacks callbacks_of(Worker& worker) {
-  return {.announce =
-              [&worker](const warden::ResetAnnouncement& told) {
-                say(fmt::format("PRE_RESET received: reset {} ({})", told.reset_id, told.reason));
-                say(worker.stop_on_reset ? "stopping" : "pausing");
-                worker.paused = true;
-                worker.stopped = worker.stop_on_reset;
-              },
-          .finish =
-              [&worker](const warden::ResetOutcome& told) {
-                say(fmt::format("POST_RESET received: reset {}: {} {}", told.reset_id, to_string(told.result),
-                                told.reason));
-                worker.paused = false;
-                say("resumed");
-              }};
+  warden::ListenerCallbacks callbacks;
+  callbacks.announce = [&worker](const warden::ResetAnnouncement& told) {
+    say(fmt::format("PRE_RESET received: reset {} ({})", told.reset_id, told.reason));
+    say(worker.stop_on_reset ? "stopping" : "pausing");
+    worker.paused = true;
+  };
+  callbacks.finish = [&worker](const warden::ResetOutcome& told) {
+    say(fmt::format("POST_RESET received: reset {}: {} {}", told.reset_id, to_string(told.result), told.reason));
+    worker.paused = false;
+    say("resumed");
+  };
+  return callbacks;
 }
 
 int fail(const warden::Error& error) {
@@ -75,10 +70,10 @@ int main(int argc, char** argv) {
   const auto listener = warden::Listener::start(*session, callbacks_of(worker), options);
   if (!listener) return fail(listener.error());
   say("attached");
-  while (!worker.stopped) {
+  while (!(worker.paused && worker.stop_on_reset)) {
     if (!worker.paused) say("working");
     pollfd news[] = {{(*listener)->fd(), POLLIN, 0}, {interrupted, POLLIN, 0}};
-    poll(news, 2, kWorkPieceMs);
+    poll(news, 2, 500);  // milliseconds that a piece of work takes
     if (news[1].revents != 0) break;
     if (const auto status = (*listener)->dispatch(); !status) return fail(status.error());
   }

@@ -18,6 +18,7 @@
 namespace warden::cli {
 namespace {
 
+constexpr std::chrono::seconds kGuardDeadline{5};
 constexpr int kForwarded[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM};
 
 class Front {
@@ -32,6 +33,7 @@ class Front {
   void read_news();
   void reap();
   void guard_ended(int wait_status);
+  void await_guard();
 
   const ListenOptions& options_;
   sigset_t command_signals_{};
@@ -40,6 +42,7 @@ class Front {
   pid_t guard_ = 0;
   pid_t command_ = 0;
   bool second_ = false;
+  bool guard_stays_ = false;
   std::optional<int> status_;  // to exit with
 };
 
@@ -108,7 +111,9 @@ void Front::read_news() {
   GuardNews news;
   while (::recv(news_.get(), &news, sizeof news, MSG_DONTWAIT) == static_cast<ssize_t>(sizeof news)) {
     if (news.kind == GuardNews::Kind::kStarted) command_ = news.value;
-    if (news.kind == GuardNews::Kind::kExited) status_ = news.value;
+    if (news.kind != GuardNews::Kind::kExited) continue;
+    status_ = news.value;
+    guard_stays_ = news.guard_stays;
   }
 }
 
@@ -158,7 +163,20 @@ int Front::run() {
     read_signals();
     reap();
   }
+  await_guard();
   return *status_;
+}
+
+// It has only an answer to give, if anything. With orphans to look after it stays without us.
+void Front::await_guard() {
+  if (second_) news_.reset();  // tells it that we have no more need for it
+  const auto deadline = std::chrono::steady_clock::now() + kGuardDeadline;
+  while (guard_ != 0 && !guard_stays_ && std::chrono::steady_clock::now() < deadline) {
+    pollfd readable{.fd = signals_.get(), .events = POLLIN, .revents = 0};
+    (void)::poll(&readable, 1, 100);
+    read_signals();
+    reap();
+  }
 }
 
 }  // namespace

@@ -74,6 +74,7 @@ class Guard {
   void dispatch();
   void read_signals();
   void reap();
+  void command_ended(int status, bool alone);
   void stand_for_orphans();
   void step();
   void step_pausing();
@@ -83,7 +84,7 @@ class Guard {
   void on_announce(const ResetAnnouncement& announcement);
   void on_finish(const ResetOutcome& outcome);
   void give_up_waiting();
-  void tell(GuardNews::Kind kind, int value);
+  void tell(const GuardNews& news);
   void say(const std::string& line) const;
 
   const ListenOptions& options_;
@@ -153,7 +154,7 @@ void Guard::await_quiet() {
 }
 
 int Guard::start_command(GatedCommand& command) {
-  tell(GuardNews::Kind::kStarted, command.pid());
+  tell({.kind = GuardNews::Kind::kStarted, .value = command.pid()});
   const int error = command.open_gate();
   if (error == 0) return 0;
   (void)::waitpid(command.pid(), nullptr, 0);
@@ -249,24 +250,26 @@ void Guard::read_signals() {
 }
 
 void Guard::reap() {
-  bool command_has_ended = false;
+  std::optional<int> command_status;
   for (;;) {
     int wait_status = 0;
     const pid_t child = ::waitpid(-1, &wait_status, WNOHANG);
     if (child == 0 || (child < 0 && errno != EINTR)) break;
-    if (child != command_) continue;
-    tell(GuardNews::Kind::kExited, exit_status_of(wait_status));
-    // Its orphans may live on, and are guarded, but nobody should wait for the end of our stderr.
-    const UniqueFd nowhere(::open("/dev/null", O_RDWR | O_CLOEXEC));
-    for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) (void)::dup2(nowhere.get(), fd);
-    command_has_ended = true;
+    if (child == command_) command_status = exit_status_of(wait_status);
   }
   siginfo_t none{};
-  if (::waitid(P_ALL, 0, &none, WEXITED | WNOHANG | WNOWAIT) != 0 && errno == ECHILD) {
-    finished_ = state_ != State::kStopping;
-  } else if (command_has_ended) {
-    stand_for_orphans();
-  }
+  const bool alone = ::waitid(P_ALL, 0, &none, WEXITED | WNOHANG | WNOWAIT) != 0 && errno == ECHILD;
+  if (alone) finished_ = state_ != State::kStopping;  // then the answer comes first
+  if (command_status) command_ended(*command_status, alone);
+}
+
+void Guard::command_ended(int status, bool alone) {
+  tell({.kind = GuardNews::Kind::kExited, .value = status, .guard_stays = !alone});
+  if (alone) return;
+  // Its orphans live on, and are guarded, but nobody should wait for the end of our stderr.
+  const UniqueFd nowhere(::open("/dev/null", O_RDWR | O_CLOEXEC));
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) (void)::dup2(nowhere.get(), fd);
+  stand_for_orphans();
 }
 
 // The session's subject has died, so nobody waits for our answers any more: its orphans need another session, which
@@ -357,8 +360,7 @@ void Guard::ask_for_time(const std::string& why) {
 
 // ---- talking ----
 
-void Guard::tell(GuardNews::Kind kind, int value) {
-  const GuardNews news{.kind = kind, .value = value};
+void Guard::tell(const GuardNews& news) {
   (void)::send(news_.get(), &news, sizeof news, MSG_NOSIGNAL | MSG_DONTWAIT);  // the front may be dead: go on
 }
 

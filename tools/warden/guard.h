@@ -41,7 +41,8 @@ struct ListenOptions {
 struct GuardNews {
   enum class Kind : int { kStarted, kExited };
   Kind kind{};
-  int value = 0;  // the command's pid; the status to exit with
+  int value = 0;             // the command's pid; the status to exit with
+  bool guard_stays = false;  // with kExited: orphans are left, and guarded
 };
 
 // Runs in the forked guard until nothing of the command is left. `news`: packets to the front. `command_signals`: the

@@ -163,16 +163,18 @@ std::future<chip::ResetReport> DeviceThread::start_reset(std::shared_ptr<Externa
   return verdict;
 }
 
-void DeviceThread::release(bool touched, const std::string& failure) {
+bool DeviceThread::release(bool touched, const std::string& failure) {
   const std::scoped_lock lock(mutex_);
   gate_ = Gate::kOpen;
   reset_id_ = 0;
-  if (!chip_) return;
+  if (!chip_) return false;
   epoch_ = chip_->epoch();
   telemetry_.reset();
-  if (!touched) return;
+  if (!touched) return false;
+  const shm::DeviceState before = state_;
   state_ = failure.empty() ? shm::DeviceState::kReady : shm::DeviceState::kFailed;
   reason_ = failure;
+  return state_ != before;
 }
 
 void DeviceThread::run() {

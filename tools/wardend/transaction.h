@@ -72,7 +72,7 @@ struct Published {
   bool announced = false;
   bool result = false;
   std::uint32_t phases = 0;  // bit N: phase N
-  std::map<std::uint64_t, std::uint64_t> extended_ms_by_session;
+  std::map<std::uint64_t, std::uint64_t> extended_ms_by_session = {};
   [[nodiscard]] bool has(shm::ResetPhase phase) const noexcept {
     return ((phases >> static_cast<unsigned>(phase)) & 1U) != 0;
   }

@@ -79,7 +79,8 @@ Status Worker::start() {
                                     sessions_},
                   parts_.inheritance.kept,
                   [this] { mailbox_.post([this] { done_ = stopping_ && resets_->is_idle(); }); });
-  requests_.emplace(RequestHandler::Parts{directory_, sessions_, keeper_, *devices_, *resets_, replier_, mailbox_});
+  requests_.emplace(
+      RequestHandler::Parts{directory_, sessions_, keeper_, board_, *devices_, *resets_, replier_, mailbox_});
   resume_sessions();
   announce_service();
   return {};

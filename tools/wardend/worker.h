@@ -86,13 +86,13 @@ class Worker {
   Replier replier_;
   Greeter greeter_;
 
-  // In the order they are made; destroyed backwards.
+  // Destroyed backwards: threads of cards and resets end before what they call back.
+  std::optional<RequestHandler> requests_;
   std::optional<Journal> journal_;
   std::optional<ReportStore> reports_;
   std::optional<Devices> devices_;
   std::unique_ptr<UmdBridge> umd_;
   std::optional<ResetQueue> resets_;
-  std::optional<RequestHandler> requests_;
 
   UniqueFd epoll_;
   UniqueFd signals_;
