@@ -45,7 +45,7 @@ test-tsan: dependencies  ## All tests with the thread sanitizer
 	tools/setup/without-aslr ctest --preset tsan
 
 bench: build  ## Measure beside baselines; prints a table and writes build/bench.json
-	tests/bench/run build/release/bin build/bench.json
+	build/release/bin/warden-bench --json build/bench.json
 
 install: build  ## Install to PREFIX (default /usr/local) below DESTDIR (default none)
 	cmake --install build/release --prefix "$(PREFIX)"

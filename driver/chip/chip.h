@@ -53,9 +53,10 @@ struct Evidence {
 };
 
 enum class ResetKind : std::uint8_t {
-  kAsic,    // ARC message 0x56, argument 0
-  kBoard,   // ARC message 0x56, argument 3: the board controller too
-  kDevice,  // the function reset that VFIO chooses
+  kAsic,      // ARC message 0x56, argument 0
+  kBoard,     // ARC message 0x56, argument 3: the board controller too
+  kDevice,    // the function reset that VFIO chooses
+  kExternal,  // somebody else resets the chip (a board controller, another tool): only observed and proven
 };
 
 // Where a warm reset stands; told to the observer before the step is taken.
@@ -71,6 +72,8 @@ struct ResetOptions {
   std::chrono::milliseconds poll_interval = std::chrono::milliseconds(100);
   // How long the heartbeat may take to move afterwards.
   std::chrono::milliseconds heartbeat_deadline = std::chrono::seconds(3);
+  // For kExternal: returns when the other party says that it is done, or is not expected to any more.
+  std::function<void()> await_external;
   // Called on the resetting thread before each step; for journals and progress.
   std::function<void(ResetStep)> observer;
 };

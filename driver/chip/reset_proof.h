@@ -18,6 +18,7 @@ struct ProofRule {
   std::string_view name;
   bool after_chip_reset;      // ARC message 0x56, argument 0 or 3
   bool after_function_reset;  // whatever VFIO_DEVICE_RESET chooses: FLR, power state, secondary bus reset
+  bool after_external_reset;  // of the chip, by somebody who may or may not restore configuration space
 };
 
 // The kernel saves and restores configuration space around a function reset, so its marker reads 1 after a perfect one;
@@ -25,13 +26,22 @@ struct ProofRule {
 // heartbeat prove no reset of any kind, but that the firmware lives after it. (tt-kmd for the marker; Linux
 // pci_dev_save_and_disable / pci_dev_restore)
 inline constexpr std::array kProofRules{
-    ProofRule{Proof::kMarker, "marker", true, false},         ProofRule{Proof::kPostCode, "post code", true, true},
-    ProofRule{Proof::kClock, "reference clock", true, false}, ProofRule{Proof::kWindow, "window register", true, true},
-    ProofRule{Proof::kMemory, "L1 word", true, false},        ProofRule{Proof::kHeartbeat, "heartbeat", true, true},
+    ProofRule{Proof::kMarker, "marker", true, false, false},
+    ProofRule{Proof::kPostCode, "post code", true, true, true},
+    ProofRule{Proof::kClock, "reference clock", true, false, true},
+    ProofRule{Proof::kWindow, "window register", true, true, true},
+    ProofRule{Proof::kMemory, "L1 word", true, false, true},
+    ProofRule{Proof::kHeartbeat, "heartbeat", true, true, true},
 };
 
 [[nodiscard]] constexpr bool proves(const ProofRule& rule, ResetKind kind) noexcept {
-  return kind == ResetKind::kDevice ? rule.after_function_reset : rule.after_chip_reset;
+  switch (kind) {
+    case ResetKind::kAsic:
+    case ResetKind::kBoard: return rule.after_chip_reset;
+    case ResetKind::kDevice: return rule.after_function_reset;
+    case ResetKind::kExternal: return rule.after_external_reset;
+  }
+  return true;
 }
 
 }  // namespace warden::chip

@@ -115,7 +115,10 @@ Status WarmReset::save() {
   if ((*command & kNeeded) != kNeeded || unfinished_) {
     if (auto enabled = config_.set_command(saved_command_, kNeeded); !enabled) return enabled;
   }
-  if (auto awake = wake_arc(); !awake) return awake;
+  // Reviving a card that somebody else is about to reset is not ours to try.
+  if (!is_external()) {
+    if (auto awake = wake_arc(); !awake) return awake;
+  }
   if (wanted(Proof::kClock)) {
     if (auto saved = save_clock(); !saved) return saved;
   }
@@ -206,6 +209,8 @@ Status WarmReset::trigger() {
   subject_.windows.forget_all();
   subject_.bar0.unmap();
   lost_ = true;
+  triggered_at_ = Clock::now();
+  if (is_external()) return {};
   if (!arms_marker()) return subject_.device.reset();
   const auto armed = static_cast<std::uint16_t>(saved_command_ | wormhole::kCommandMarker);
   if (auto set = config_.set_command(armed, wormhole::kCommandMarker | wormhole::kCommandMemory); !set) {
@@ -237,7 +242,8 @@ Result<WarmReset::Sighting> WarmReset::poll_until_back(bool marker_must_clear) {
 }
 
 Status WarmReset::wait_for_return() {
-  // A function reset is over when the call returns; the kernel has waited for it.
+  // A function reset is over when the call returns (the kernel has waited for it), an external one when its maker says.
+  if (is_external() && options_.await_external) options_.await_external();
   if (arms_marker()) std::this_thread::sleep_for(options_.quiet);
   auto seen = poll_until_back(arms_marker());
   if (!seen) return std::unexpected(std::move(seen).error());

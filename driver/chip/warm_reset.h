@@ -86,7 +86,8 @@ class WarmReset {
   bool wanted(Proof proof) const;
   Evidence& evidence(Proof proof);
   Status judge(Proof proof, bool passed, std::string after, std::string_view complaint);
-  bool arms_marker() const { return options_.kind != ResetKind::kDevice; }
+  bool arms_marker() const { return options_.kind == ResetKind::kAsic || options_.kind == ResetKind::kBoard; }
+  bool is_external() const { return options_.kind == ResetKind::kExternal; }
 
   ResetSubject subject_;
   const ResetOptions& options_;
@@ -97,6 +98,7 @@ class WarmReset {
   bool lost_ = false;
   std::uint16_t saved_command_ = 0;
   std::uint64_t clock_before_ = 0;
+  Clock::time_point triggered_at_{};
   std::uint64_t window_config_ = 0;  // BAR0 offset of the register that is watched
   std::uint64_t window_before_ = 0;
   std::optional<NocGrid> grid_;

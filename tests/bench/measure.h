@@ -13,8 +13,7 @@
 namespace warden::bench {
 
 struct Options {
-  std::string programs;  // folder of wardend and warden-sim
-  bool quick = false;    // a few rounds: shows that everything runs, not how fast
+  bool quick = false;  // a few rounds: shows that everything runs, not how fast
 };
 
 // One line of the table. What is better, more or less, follows from the unit.

@@ -40,6 +40,11 @@ int error_of(const std::optional<WireReply>& reply) {
   return (reply->header.flags & wire::kFlagError) != 0 ? static_cast<int>(reply->header.error_number) : 0;
 }
 
+void await_reset_begun(const SimProcess& sim) {
+  while (nlohmann::json::parse(sim.ctl({"stats", "--json"})).at("chips").at(0).at("resets").at("function") == 0) {
+  }  // the test's own deadline ends this
+}
+
 wire::Header header(std::uint32_t message_bytes, Command command = Command::kVersion) {
   return {.message_id = 1,
           .command = static_cast<std::uint16_t>(command),
@@ -250,6 +255,34 @@ TEST(SimProtocol, RefusesASecondClientAsBusy) {
   WireClient third(sim.socket(0));
   EXPECT_TRUE(third.hello());
   EXPECT_EQ(nlohmann::json::parse(sim.ctl({"stats", "--json"})).at("chips").at(0).at("clients_refused"), 1);
+}
+
+// Proves that a client is served after one that hung up while its last request is still being carried out.
+TEST(SimProtocol, WhoHungUpIsNotInTheWay) {
+  SimProcess sim({"--reset-duration", "500"});
+  WireClient first(sim.socket(0));
+  ASSERT_TRUE(first.hello());
+  first.send(Command::kDeviceReset, {});
+  await_reset_begun(sim);
+  first.close();
+  WireClient second(sim.socket(0));
+  EXPECT_TRUE(second.hello());
+}
+
+// Proves that a descriptor goes to the message it came with, also when earlier messages arrive in the same piece.
+TEST(SimProtocol, DescriptorsGoToTheirMessage) {
+  SimProcess sim({"--reset-duration", "500"});
+  WireClient client(sim.socket(0));
+  ASSERT_TRUE(client.hello());
+  client.send(Command::kDeviceReset, {});
+  await_reset_begun(sim);  // what follows waits in the socket until it is over
+  const UniqueFd event(::eventfd(0, EFD_CLOEXEC));
+  const wire::SetIrqs set{20, VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER, VFIO_PCI_MSI_IRQ_INDEX, 0, 1};
+  client.send(Command::kRegionRead, bytes_of(wire::RegionAccess{0, kConfig, 4}));
+  client.send(Command::kDeviceSetIrqs, bytes_of(set), 0, {event.get()});
+  client.send(Command::kRegionRead, bytes_of(wire::RegionAccess{0, kConfig, 4}));
+  for (int i = 0; i < 4; ++i) EXPECT_EQ(error_of(client.receive()), 0) << "reply " << i;
+  sim.ctl({"interrupt", "0"});
 }
 
 // Proves that an interrupt of the card arrives through the eventfd of SET_IRQS, not after it was taken away.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Children for tests: something run in a process of its own, always waited for.
+// Children for tests: something run in a process of its own, always waited for, and waiting with a deadline.
 #pragma once
 
 #include <signal.h>
@@ -7,11 +7,11 @@
 #include <unistd.h>
 
 #include <chrono>
-#include <cstdlib>
-#include <filesystem>
 #include <functional>
 #include <string>
 #include <thread>
+
+#include "tests/support/process.h"
 
 namespace warden::test {
 
@@ -54,24 +54,9 @@ inline bool eventually(const std::function<bool()>& condition) {
   return true;
 }
 
-// A directory of one's own, short enough for a socket's path; removed with what is in it.
-class TemporaryDirectory {
- public:
-  TemporaryDirectory() {
-    std::string name = "/tmp/wardenXXXXXX";
-    if (::mkdtemp(name.data()) != nullptr) path_ = name;
-  }
-  TemporaryDirectory(const TemporaryDirectory&) = delete;
-  TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
-  ~TemporaryDirectory() {
-    std::error_code error;
-    if (!path_.empty()) std::filesystem::remove_all(path_, error);
-  }
-  [[nodiscard]] const std::string& path() const noexcept { return path_; }
-  [[nodiscard]] std::string operator/(const std::string& name) const { return path_ + "/" + name; }
-
- private:
-  std::string path_;
-};
+// A file in such a directory.
+inline std::string operator/(const TemporaryDirectory& directory, const std::string& name) {
+  return directory.path() + "/" + name;
+}
 
 }  // namespace warden::test

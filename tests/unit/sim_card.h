@@ -2,6 +2,7 @@
 // A simulated chip in the test's own process, with a clock that the test moves and shorthands for what a driver does.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstdint>
@@ -82,7 +83,7 @@ struct Card {
   std::uint32_t telemetry(std::uint16_t tag) {
     const std::uint64_t table = kCsm + (bar32(0x1FF301D0) - 0x10000000);
     const std::uint64_t values = kCsm + (bar32(0x1FF301D4) - 0x10000000);
-    const std::uint32_t count = bar32(table + 4);
+    const std::uint32_t count = std::min(bar32(table + 4), 64U);
     for (std::uint32_t i = 0; i < count; ++i) {
       const std::uint32_t entry = bar32(table + 8 + 4 * i);
       if ((entry & 0xFFFF) == tag) return bar32(values + 4 * (entry >> 16));

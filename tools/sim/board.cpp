@@ -36,11 +36,11 @@ Result<Board> parse_board(std::string_view text) {
     const std::string_view size = text.substr(kMesh.size());
     const std::size_t cross = size.find('x');
     if (cross != std::string_view::npos) {
-      const auto rows = number(size.substr(0, cross));
-      const auto columns = number(size.substr(cross + 1));
-      const auto fits = [](const auto& count) { return count && *count >= 1 && *count <= kChipsMax; };
-      if (fits(rows) && fits(columns) && *rows * *columns <= kChipsMax) {
-        return Board{.kind = "mesh", .rows = *rows, .columns = *columns};
+      const unsigned rows = number(size.substr(0, cross)).value_or(0);
+      const unsigned columns = number(size.substr(cross + 1)).value_or(0);
+      const auto fits = [](unsigned count) { return count >= 1 && count <= kChipsMax; };
+      if (fits(rows) && fits(columns) && rows * columns <= kChipsMax) {
+        return Board{.kind = "mesh", .rows = rows, .columns = columns};
       }
     }
   }

@@ -46,21 +46,24 @@ Result<json> stats(const Request& request) {
   return json{{"chips", chips}};
 }
 
+json describe(Chip& chip) {
+  return {{"state", chip.state()},
+          {"fault", to_string(chip.fault())},
+          {"command", chip.command()},
+          {"post_code", chip.arc().post_code()},
+          {"reference_clock", chip.arc().reference_clock()},
+          {"heartbeat", chip.arc().heartbeat()},
+          {"memory_bytes", chip.touched_bytes()}};
+}
+
 Result<json> status(const Request& request) {
   json chips = json::array();
   for (const auto& [index, server] : request.chips) {
-    chips.push_back(server->function().locked([&](Chip& chip) {
-      return json{{"chip", index},
-                  {"socket", server->listener().path()},
-                  {"state", chip.state()},
-                  {"fault", to_string(chip.fault())},
-                  {"client", server->in_use()},
-                  {"command", chip.command()},
-                  {"post_code", chip.arc().post_code()},
-                  {"reference_clock", chip.arc().reference_clock()},
-                  {"heartbeat", chip.arc().heartbeat()},
-                  {"memory_bytes", chip.touched_bytes()}};
-    }));
+    json chip = server->function().locked(describe);
+    chip["chip"] = index;
+    chip["socket"] = server->listener().path();
+    chip["client"] = server->in_use();
+    chips.push_back(std::move(chip));
   }
   return json{{"chips", chips}};
 }

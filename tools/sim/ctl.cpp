@@ -18,7 +18,8 @@ namespace {
 
 void append(std::string& text, const std::string& prefix, const nlohmann::json& value) {
   if (value.is_object()) {
-    for (const auto& [name, inner] : value.items()) append(text, prefix.empty() ? name : prefix + "." + name, inner);
+    for (const auto& [name, inner] : value.items())
+      append(text, prefix.empty() ? name : fmt::format("{}.{}", prefix, name), inner);
     return;
   }
   text += fmt::format("  {:<32} {}\n", prefix, value.is_string() ? value.get<std::string>() : value.dump());

@@ -24,10 +24,8 @@
 #include "tools/sim/fault.h"
 #include "tools/sim/simulator.h"
 
+namespace warden::sim {
 namespace {
-
-using namespace warden;
-using namespace warden::sim;
 
 constexpr int kExitFailure = 1;
 constexpr int kExitUsage = 2;
@@ -231,9 +229,7 @@ int serve(const ServeOptions& options) {
   return done ? 0 : complain(done.error(), kExitFailure);
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
+int run(int argc, char** argv) {
   CLI::App app("Simulated Tenstorrent Wormhole cards, each on a vfio-user socket of its own.", "warden-sim");
   app.footer(kExamples);
   ServeOptions serve_options;
@@ -249,3 +245,8 @@ int main(int argc, char** argv) {
   }
   return ctl->parsed() ? run_ctl(*ctl, ctl_options) : serve(serve_options);
 }
+
+}  // namespace
+}  // namespace warden::sim
+
+int main(int argc, char** argv) { return warden::sim::run(argc, argv); }

@@ -141,7 +141,7 @@ Status DeviceThread::quiesce(std::chrono::milliseconds bound) {
                                           jobs_.size() + (busy_ ? 1U : 0U), bound.count()));
 }
 
-std::future<chip::ResetReport> DeviceThread::start_reset() {
+std::future<chip::ResetReport> DeviceThread::start_reset(std::shared_ptr<ExternalReset> external) {
   auto promise = std::make_shared<std::promise<chip::ResetReport>>();
   std::future<chip::ResetReport> verdict = promise->get_future();
   if (!chip_) {
@@ -151,24 +151,30 @@ std::future<chip::ResetReport> DeviceThread::start_reset() {
     return verdict;
   }
   const std::scoped_lock lock(mutex_);
-  push([this, promise](chip::Chip& chip) {
+  push([this, promise, external = std::move(external)](chip::Chip& chip) {
     chip::ResetOptions options;
+    if (external) {
+      options.kind = chip::ResetKind::kExternal;
+      options.await_external = [&external] { external->wait(); };
+    }
     options.observer = [this](chip::ResetStep step) { spdlog::info("{}: {}", name_, chip::to_string(step)); };
     promise->set_value(chip.warm_reset(options));
   });
   return verdict;
 }
 
-void DeviceThread::release(bool touched, const std::string& failure) {
+bool DeviceThread::release(bool touched, const std::string& failure) {
   const std::scoped_lock lock(mutex_);
   gate_ = Gate::kOpen;
   reset_id_ = 0;
-  if (!chip_) return;
+  if (!chip_) return false;
   epoch_ = chip_->epoch();
   telemetry_.reset();
-  if (!touched) return;
+  if (!touched) return false;
+  const shm::DeviceState before = state_;
   state_ = failure.empty() ? shm::DeviceState::kReady : shm::DeviceState::kFailed;
   reason_ = failure;
+  return state_ != before;
 }
 
 void DeviceThread::run() {

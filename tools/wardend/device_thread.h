@@ -63,9 +63,10 @@ class DeviceThread final : public ResetTarget {
   // The gate, moved by the reset that runs.
   void announce(std::uint64_t reset_id);
   [[nodiscard]] Status quiesce(std::chrono::milliseconds bound) override;
-  [[nodiscard]] std::future<chip::ResetReport> start_reset() override;
-  // Opens the gate. `touched`: a reset was tried and this is its verdict, empty when good.
-  void release(bool touched, const std::string& failure);
+  [[nodiscard]] std::future<chip::ResetReport> start_reset(std::shared_ptr<ExternalReset> external) override;
+  // Opens the gate. `touched`: a reset was tried and this is its verdict, empty when good. True: the card's state is
+  // another one than before.
+  bool release(bool touched, const std::string& failure);
 
  private:
   enum class Gate : std::uint8_t { kOpen, kAnnounced, kClosed };

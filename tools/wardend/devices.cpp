@@ -66,7 +66,7 @@ Result<Devices> Devices::open(const std::vector<std::string>& names, KeptTable& 
     devices.threads_.push_back(
         std::make_unique<DeviceThread>(name, chip ? std::move(*chip) : nullptr, epoch, lost_reason));
     if (taken_over && static_cast<shm::DeviceState>(row.state.load()) == shm::DeviceState::kFailed) {
-      devices.threads_.back()->release(true, "before wardend's worker was restarted");
+      (void)devices.threads_.back()->release(true, "before wardend's worker was restarted");
     }
     devices.publish_row(index);
   }
@@ -118,6 +118,16 @@ void Devices::publish_row(std::uint32_t index) const {
   }
   row.epoch.store(view.epoch);
   row.state.store(static_cast<std::uint32_t>(view.state));
+}
+
+void Devices::publish_change(std::uint32_t index, EventBoard& board) const {
+  const DeviceView view = threads_[index]->view();
+  shm::EventDraft event;
+  event.kind = shm::EventKind::kDevice;
+  event.device_mask = std::uint64_t{1} << index;
+  event.value = static_cast<std::uint64_t>(view.state);
+  event.text = view.name;
+  board.publish(event);
 }
 
 }  // namespace warden::daemon

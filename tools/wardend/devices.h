@@ -14,6 +14,7 @@
 
 #include "shm/directory.h"
 #include "tools/wardend/device_thread.h"
+#include "tools/wardend/event_board.h"
 #include "tools/wardend/journal.h"
 #include "tools/wardend/keeper_link.h"
 
@@ -37,6 +38,8 @@ class Devices {
 
   // Brings a row of the directory in line with its device.
   void publish_row(std::uint32_t index) const;
+  // The event that says so.
+  void publish_change(std::uint32_t index, EventBoard& board) const;
 
  private:
   explicit Devices(shm::DirectoryWriter& directory) : directory_(&directory) {}

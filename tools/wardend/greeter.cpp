@@ -30,14 +30,14 @@ std::string name_of(const shm::Hello& hello, const shm::Peer& peer) {
 
 // A session may stand for a process that it started, or for one of the same user: nobody else's death is its news,
 // and the kill policy must not reach anybody else.
-Result<shm::Peer> subject_of(const shm::Hello& hello, const shm::Peer& peer) {
-  Result<shm::Peer> subject = shm::identify_process(hello.subject_pid);
-  if (!subject) return wrap(std::move(subject).error(), fmt::format("subject {}", hello.subject_pid));
+Result<shm::Peer> subject_of(int subject_pid, const shm::Peer& peer) {
+  Result<shm::Peer> subject = shm::identify_process(subject_pid);
+  if (!subject) return wrap(std::move(subject).error(), fmt::format("subject {}", subject_pid));
   const bool same_user = peer.user_id == 0 || subject->user_id == peer.user_id;
-  if (!same_user && !descends_from(hello.subject_pid, peer.pid)) {
-    return fail(Code::kPermission, fmt::format("subject {} is neither a child nor of the same user; name a process of "
-                                               "your own",
-                                               hello.subject_pid));
+  if (!same_user && !descends_from(subject_pid, peer.pid)) {
+    return fail(
+        Code::kPermission,
+        fmt::format("subject {} is neither a child nor of the same user; name a process of your own", subject_pid));
   }
   return subject;
 }
@@ -75,8 +75,10 @@ Result<std::shared_ptr<Session>> Greeter::make_session(int socket, const shm::Pa
   Result<shm::Peer> peer = shm::identify_peer(socket);
   if (!peer) return std::unexpected(std::move(peer).error());
   UniqueFd subject_pidfd;
-  if (hello->subject_pid != 0 && hello->subject_pid != peer->pid) {
-    Result<shm::Peer> subject = subject_of(*hello, *peer);
+  const Result<int> subject_pid = hello->subject_pid == 0 ? 0 : translate_pid(hello->subject_pid, peer->pid);
+  if (!subject_pid) return std::unexpected(subject_pid.error());
+  if (*subject_pid != 0 && *subject_pid != peer->pid) {
+    Result<shm::Peer> subject = subject_of(*subject_pid, *peer);
     if (!subject) return std::unexpected(std::move(subject).error());
     subject_pidfd = std::move(subject->pidfd);
   }
@@ -94,7 +96,7 @@ Result<std::shared_ptr<Session>> Greeter::make_session(int socket, const shm::Pa
                       .flags = has_operator_right(*peer, socket) ? shm::kSessionOperator : 0U,
                       .start_time_ns = peer->start_time_ns,
                       .name = name_of(*hello, *peer),
-                      .subject_pid = subject_pidfd ? hello->subject_pid : 0};
+                      .subject_pid = subject_pidfd ? *subject_pid : 0};
   auto session = std::make_shared<Session>(std::move(who), std::move(*ledger));
   session->pidfd = std::move(peer->pidfd);
   session->subject_pidfd = std::move(subject_pidfd);

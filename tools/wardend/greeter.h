@@ -36,9 +36,11 @@ class Greeter {
   // Sends Welcome and descriptors. Also for sessions whose worker died before it had.
   [[nodiscard]] Status welcome(Session& session);
 
+  // root, the user wardend runs as, and the members of the operator group.
+  [[nodiscard]] bool has_operator_right(const shm::Peer& peer, int socket) const;
+
  private:
   [[nodiscard]] Result<std::shared_ptr<Session>> make_session(int socket, const shm::Packet& packet);
-  [[nodiscard]] bool has_operator_right(const shm::Peer& peer, int socket) const;
   Parts parts_;
 };
 

@@ -11,6 +11,7 @@
 
 #include "driver/vfio/device.h"
 #include "shm/message.h"
+#include "tools/wardend/umd_listeners.h"
 
 namespace warden::daemon {
 
@@ -76,6 +77,16 @@ std::variant<Options, int> parse_options(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--ready-fd", options.ready_fd, "Descriptor to write the line 'ready' to when serving (stdout: 1)")
       ->check(CLI::Range(0, 1 << 20));
+  std::string umd_directory;
+  CLI::Option* umd = app.add_option("--umd-listeners", umd_directory,
+                                    std::string("Tell and hear tt-umd's programs through their directory (default ") +
+                                        kUmdListenerDirectory + ")")
+                         ->expected(0, 1)
+                         ->type_name("[DIR]");
+  std::uint32_t umd_grace_ms = static_cast<std::uint32_t>(options.umd_grace.count());
+  app.add_option("--umd-grace", umd_grace_ms, "How long such a listener, which can't answer, is awaited (500ms, 2s)")
+      ->transform(CLI::AsNumberWithUnit(std::map<std::string, std::uint32_t>{{"ms", 1}, {"s", 1000}}))
+      ->default_str("2s");
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& wanted) {
@@ -84,6 +95,8 @@ std::variant<Options, int> parse_options(int argc, char** argv) {
     fmt::print(stderr, "wardend: {}; see wardend --help\n", error.what());
     return kUsage;
   }
+  if (umd->count() > 0) options.umd_directory = umd_directory.empty() ? kUmdListenerDirectory : umd_directory;
+  options.umd_grace = std::chrono::milliseconds(umd_grace_ms);
   if (options.state_directory.empty()) {
     options.state_directory = default_state_directory();
     options.default_state_directory = true;

@@ -2,6 +2,7 @@
 // The command line of wardend.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -18,6 +19,8 @@ struct Options {
   std::optional<std::uint32_t> operator_group;
   std::string log_level = "info";
   int ready_fd = -1;
+  std::optional<std::string> umd_directory;  // the bridge to tt-umd's listeners; none: no bridge
+  std::chrono::milliseconds umd_grace{2000};
 };
 
 // The options, or the status to exit with: help, version and usage errors have been printed.

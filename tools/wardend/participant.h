@@ -28,6 +28,8 @@ class Participant {
 
   // Where it stands now: kPending while it owes an answer. Never blocks.
   [[nodiscard]] virtual Outcome look() = 0;
+  // False: it has no way to answer, so it can't be late; its own look() says when enough was waited.
+  [[nodiscard]] virtual bool can_answer() const noexcept { return true; }
   // SIGKILL for the process that stayed silent; its death then shows in look().
   [[nodiscard]] virtual Status kill() = 0;
   // The transaction has recorded an outcome: nothing is owed any more.

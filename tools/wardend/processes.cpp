@@ -8,8 +8,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
+#include <filesystem>
+#include <iterator>
 #include <sstream>
+#include <string>
 
 #include "tools/wardend/files.h"
 
@@ -34,7 +38,45 @@ ProcessState state_of(int pid) {
   return answer;
 }
 
+bool share_pid_namespace(int pid) {
+  std::error_code error;
+  const auto theirs = std::filesystem::read_symlink(fmt::format("/proc/{}/ns/pid", pid), error);
+  return !error && theirs == std::filesystem::read_symlink("/proc/self/ns/pid", error);
+}
+
+std::vector<int> children_of(int pid) {
+  std::vector<int> children;
+  std::error_code error;
+  for (const auto& task : std::filesystem::directory_iterator(fmt::format("/proc/{}/task", pid), error)) {
+    std::istringstream numbers(read_file(task.path().string() + "/children").value_or(""));
+    for (int child = 0; numbers >> child;) children.push_back(child);
+  }
+  return children;
+}
+
+// The last number of the line NSpid of /proc/PID/status: what the process's own namespace calls it.
+int innermost_pid_of(int pid) {
+  const std::string text = read_file(fmt::format("/proc/{}/status", pid)).value_or("");
+  const std::size_t begin = text.find("NSpid:");
+  if (begin == std::string::npos) return 0;
+  std::istringstream numbers(text.substr(begin + 6, text.find('\n', begin) - begin - 6));
+  int innermost = 0;
+  for (int number = 0; numbers >> number;) innermost = number;
+  return innermost;
+}
+
 }  // namespace
+
+Result<int> translate_pid(int pid, int peer) {
+  if (peer == 0 || share_pid_namespace(peer)) return pid;
+  constexpr std::size_t kMostProcesses = 4096;  // of a peer that forks without end
+  std::vector<int> found = {peer};
+  for (std::size_t next = 0; next < found.size() && next < kMostProcesses; ++next) {
+    if (innermost_pid_of(found[next]) == pid) return found[next];
+    std::ranges::copy(children_of(found[next]), std::back_inserter(found));
+  }
+  return fail(Code::kNotFound, fmt::format("no process {} below process {} of another PID namespace", pid, peer));
+}
 
 bool is_dead(int pidfd) {
   pollfd entry{pidfd, POLLIN, 0};

@@ -16,6 +16,9 @@ namespace warden::daemon {
 [[nodiscard]] bool is_stopped(int pid, int pidfd);
 // Whether `pid` is `ancestor` or was started, directly or not, by it.
 [[nodiscard]] bool descends_from(int pid, int ancestor);
+// What a process in `peer`'s PID namespace calls `pid`, as we number it: the same where the namespace is ours, else
+// looked for among the peer's descendants. kNotFound when it is not there.
+[[nodiscard]] Result<int> translate_pid(int pid, int peer);
 // Supplementary groups of a socket's peer, as they were when it connected.
 [[nodiscard]] std::vector<std::uint32_t> groups_of_peer(int socket);
 

@@ -101,6 +101,7 @@ Status RequestHandler::access_tile(const SessionPointer& session, shm::Packet pa
       spdlog::error("{} is lost: {}", parts_.devices.at(index).name(), reason);
       parts_.devices.at(index).lose(reason);
       parts_.devices.publish_row(index);
+      parts_.devices.publish_change(index, parts_.board);
     });
   };
   Result<TileJob> job = make_tile_job(session, std::move(packet), parts_.replier, lost);

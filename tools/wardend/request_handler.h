@@ -26,6 +26,7 @@ class RequestHandler {
     shm::DirectoryWriter& directory;
     SessionTable& sessions;
     KeeperLink& keeper;
+    EventBoard& board;
     Devices& devices;
     ResetQueue& resets;
     const Replier& replier;

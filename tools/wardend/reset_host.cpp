@@ -68,8 +68,9 @@ void ResetHost::begin(const ResetRecord& record) {
 void ResetHost::finish(const ResetRecord& record) {
   for (const ResetDevice& device : record.devices) {
     const std::string failure = record.result == shm::ResetResult::kOk ? std::string() : record.reason;
-    parts_.devices.at(device.index).release(was_touched(record), failure);
+    const bool changed = parts_.devices.at(device.index).release(was_touched(record), failure);
     parts_.devices.publish_row(device.index);
+    if (changed) parts_.devices.publish_change(device.index, parts_.board);
   }
   if (Status stored = parts_.reports.store(record); !stored) {
     spdlog::error("report of reset {}: {}", record.id, stored.error().message);

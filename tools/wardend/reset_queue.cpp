@@ -20,6 +20,10 @@ constexpr std::string_view kPrefix = "queued/";
 
 std::string keeper_name(std::uint64_t reset_id) { return fmt::format("{}{}", kPrefix, reset_id); }
 
+std::shared_ptr<ExternalReset> new_external_reset() {
+  return std::make_shared<ExternalReset>(std::chrono::steady_clock::now() + kExternalResetDeadline);
+}
+
 std::string blob_of_order(const ResetRecord& order, std::uint64_t session_id) {
   return json{{"session", session_id}, {"record", to_json(order)}}.dump(-1, ' ', false, json::error_handler_t::replace);
 }
@@ -52,6 +56,7 @@ void ResetQueue::take_over_unfinished() {
   }
   Ticket ticket{std::move(record), nullptr, {}};
   ticket.published = recall(parts_.world.directory, ticket.order);
+  if (ticket.order.external) external_ = ticket.external = new_external_reset();
   spdlog::warn("reset {} is gone on with in phase {}", ticket.order.id, to_string(ticket.order.phase));
   tickets_.push_back(std::move(ticket));
 }
@@ -114,6 +119,23 @@ Result<std::uint64_t> ResetQueue::submit(const std::shared_ptr<Session>& asker, 
   return last_id_;
 }
 
+bool ResetQueue::begin_external(ResetRecord order) {
+  const std::scoped_lock lock(mutex_);
+  if (stopping_ || !external_.expired()) return false;
+  order.external = true;
+  order.id = ++last_id_;
+  Ticket ticket{std::move(order), nullptr, {}, new_external_reset()};
+  external_ = ticket.external;
+  tickets_.push_back(std::move(ticket));
+  changed_.notify_all();
+  return true;
+}
+
+void ResetQueue::end_external() {
+  const std::scoped_lock lock(mutex_);
+  if (const auto external = external_.lock()) external->end();
+}
+
 // The same token is the same reset, wherever that stands: a client asks again after a worker's restart.
 std::optional<std::uint64_t> ResetQueue::id_of_token(std::uint64_t token) const {
   if (const auto id = parts_.world.reports.id_of_token(token)) return id;
@@ -145,6 +167,7 @@ void ResetQueue::stop() {
   const std::scoped_lock lock(mutex_);
   stopping_ = true;
   if (running_) running_->hurry(kPatienceWhenStopping);
+  if (const auto external = external_.lock()) external->end();
   changed_.notify_all();
 }
 
@@ -160,16 +183,17 @@ void ResetQueue::run() {
     const bool begun = ticket.order.phase != shm::ResetPhase::kIdle;
     if (!begun && stopping_) {
       end_untouched(ticket.order, shm::ResetResult::kRefused, "wardend is stopping");
-    } else if (begun || !ticket.asker->ended.load()) {
+    } else if (begun || is_wanted(ticket)) {
       (void)running_->run();
     } else {
-      spdlog::info("reset {} is dropped: whoever asked for it has gone", ticket.order.id);
+      spdlog::info("reset {} is dropped: nobody waits for it any more", ticket.order.id);
     }
     (void)parts_.keeper.drop(name);
     {
       const std::scoped_lock lock(mutex_);
       running_.reset();
       running_id_ = 0;
+      ticket = {};
     }
     idle_();
   }
@@ -189,9 +213,13 @@ bool ResetQueue::take_next(Ticket& ticket) {
   return true;
 }
 
+bool ResetQueue::is_wanted(const Ticket& ticket) {
+  return ticket.external ? !ticket.external->ended() : !ticket.asker->ended.load();
+}
+
 // Called with the lock held.
 void ResetQueue::begin(const Ticket& ticket) {
-  TransactionParts parts{host_, parts_.sources, {}};
+  TransactionParts parts{host_, parts_.sources, {}, ticket.external};
   for (const ResetDevice& device : ticket.order.devices) {
     parts.targets.push_back(&parts_.world.devices.at(device.index));
   }

@@ -22,6 +22,9 @@
 
 namespace warden::daemon {
 
+// tt-umd allows its slowest reset, the board controller's, 20 s; then the card itself is asked.
+inline constexpr std::chrono::seconds kExternalResetDeadline{60};
+
 // Threads: any.
 class ResetQueue {
  public:
@@ -41,6 +44,11 @@ class ResetQueue {
   // happens to this worker. kBusy when another one is under way or queued and `on_conflict` says so.
   [[nodiscard]] Result<std::uint64_t> submit(const std::shared_ptr<Session>& asker, ResetRecord order,
                                              shm::ConflictPolicy on_conflict);
+  // Somebody else is about to reset `order`'s cards by their own means. One at a time: false when one is under way or
+  // awaited already, or wardend stops.
+  bool begin_external(ResetRecord order);
+  // They say that it is done.
+  void end_external();
   // More time for the reset under way; zero when it is not `reset_id` or no time is left to give.
   [[nodiscard]] std::chrono::milliseconds extend(std::uint64_t reset_id, const ListenerRecord& asking,
                                                  std::chrono::milliseconds wanted);
@@ -54,8 +62,9 @@ class ResetQueue {
  private:
   struct Ticket {
     ResetRecord order;
-    std::shared_ptr<Session> asker;  // none: it has begun, so it is everybody's
+    std::shared_ptr<Session> asker;  // none: it has begun, so it is everybody's, or it is external
     Published published;
+    std::shared_ptr<ExternalReset> external = {};
   };
 
   void take_over_unfinished();
@@ -64,6 +73,7 @@ class ResetQueue {
   [[nodiscard]] std::optional<std::uint64_t> id_of_token(std::uint64_t token) const;
   void run();
   [[nodiscard]] bool take_next(Ticket& ticket);
+  [[nodiscard]] static bool is_wanted(const Ticket& ticket);
   void begin(const Ticket& ticket);
 
   Parts parts_;
@@ -76,6 +86,7 @@ class ResetQueue {
   std::atomic<bool> stopping_{false};
   std::uint64_t last_id_ = 0;
   std::shared_ptr<Transaction> running_;
+  std::weak_ptr<ExternalReset> external_;  // queued or under way
   std::uint64_t running_id_ = 0;
   std::uint64_t running_token_ = 0;
 

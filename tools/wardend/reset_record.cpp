@@ -96,6 +96,7 @@ ResetRecord parse(const json& source) {
   record.timeout = std::chrono::milliseconds(source.at("timeout_ms").get<std::uint32_t>());
   record.extension_cap = std::chrono::milliseconds(source.at("extension_cap_ms").get<std::uint32_t>());
   record.on_timeout = static_cast<shm::TimeoutPolicy>(source.at("on_timeout").get<std::uint32_t>());
+  record.external = source.at("external");
   record.phase = value_named(kPhases, source.at("phase"));
   record.announced_ns = source.at("announced_ns");
   record.deadline_ns = source.at("deadline_ns");
@@ -161,6 +162,7 @@ json to_json(const ResetRecord& record) {
           {"timeout_ms", record.timeout.count()},
           {"extension_cap_ms", record.extension_cap.count()},
           {"on_timeout", static_cast<std::uint32_t>(record.on_timeout)},
+          {"external", record.external},
           {"phase", to_string(record.phase)},
           {"announced_ns", record.announced_ns},
           {"deadline_ns", record.deadline_ns},

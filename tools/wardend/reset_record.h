@@ -60,6 +60,7 @@ struct ResetRecord {
   std::chrono::milliseconds timeout{2000};
   std::chrono::milliseconds extension_cap{30000};
   shm::TimeoutPolicy on_timeout = shm::TimeoutPolicy::kProceed;
+  bool external = false;  // announced by tt-umd's means and carried out by whoever announced it
 
   // How far it got.
   shm::ResetPhase phase = shm::ResetPhase::kIdle;

@@ -31,6 +31,14 @@ shm::EventKind event_of(Outcome outcome) {
   }
 }
 
+std::string names_of(const Participants& participants) {
+  std::string names;
+  for (const auto& participant : participants) {
+    names += fmt::format("{}pid {} ({})", names.empty() ? "" : ", ", participant->pid(), participant->name());
+  }
+  return names;
+}
+
 chip::ResetReport verdict_of(std::future<chip::ResetReport>& verdict) {
   try {
     return verdict.get();
@@ -100,7 +108,11 @@ bool Transaction::await_answers() {
     const std::uint32_t seen = parts_.host.news();
     collect_answers();
     if (pending_.empty()) break;
-    if (close_deadline()) return apply_timeout_policy();
+    if (close_deadline()) {
+      Participants late = take_late();
+      if (!late.empty() && !apply_timeout_policy(std::move(late))) return false;
+      if (pending_.empty()) break;
+    }
     parts_.host.wait(seen, kRescanInterval);
   }
   const std::scoped_lock lock(extension_mutex_);
@@ -133,29 +145,39 @@ void Transaction::collect_answers() {
   for (const auto& participant : settled) participant->settle();
 }
 
-bool Transaction::apply_timeout_policy() {
-  const std::string names = pending_names();
-  for (const auto& participant : pending_) {
+// Those who could have answered and did not. Who can't answer is never late.
+Participants Transaction::take_late() {
+  Participants late;
+  std::erase_if(pending_, [&](std::unique_ptr<Participant>& participant) {
+    if (!participant->can_answer()) return false;
+    late.push_back(std::move(participant));
+    return true;
+  });
+  return late;
+}
+
+bool Transaction::apply_timeout_policy(Participants late) {
+  for (const auto& participant : late) {
     publish_outcome(outcome_of(*participant, Outcome::kTimedOut, parts_.host.now_ns()));
   }
-  if (record_.on_timeout == shm::TimeoutPolicy::kKill) return await_killed();
-  for (const auto& participant : pending_) participant->settle();
-  pending_.clear();
+  if (record_.on_timeout == shm::TimeoutPolicy::kKill) return kill_and_await(late);
+  for (const auto& participant : late) participant->settle();
   if (record_.on_timeout == shm::TimeoutPolicy::kProceed) return true;
-  decide(shm::ResetResult::kAborted, fmt::format("no answer within {} ms from {}; the cards were left alone",
-                                                 (record_.timeout + milliseconds(record_.extended_ms)).count(), names));
+  decide(shm::ResetResult::kAborted,
+         fmt::format("no answer within {} ms from {}; the cards were left alone",
+                     (record_.timeout + milliseconds(record_.extended_ms)).count(), names_of(late)));
   return false;
 }
 
-bool Transaction::await_killed() {
+bool Transaction::kill_and_await(Participants& late) {
   std::string refusals;
-  for (const auto& participant : pending_) {
+  for (const auto& participant : late) {
     if (Status killed = participant->kill(); !killed) refusals += "; " + killed.error().message;
   }
   const std::uint64_t deadline_ns = parts_.host.now_ns() + ns_of(kKillDeadline);
   for (;;) {
     const std::uint32_t seen = parts_.host.news();
-    std::erase_if(pending_, [&](const std::unique_ptr<Participant>& participant) {
+    std::erase_if(late, [&](const std::unique_ptr<Participant>& participant) {
       const Outcome outcome = participant->look();
       if (outcome == Outcome::kPending) return false;
       shm::EventDraft event = draft(event_of(outcome));
@@ -166,12 +188,13 @@ bool Transaction::await_killed() {
       participant->settle();
       return true;
     });
-    if (pending_.empty()) return true;
+    if (late.empty()) return true;
     if (parts_.host.now_ns() >= deadline_ns) break;
     parts_.host.wait(seen, kRescanInterval);
   }
   decide(shm::ResetResult::kAborted, fmt::format("still alive {} ms after SIGKILL: {}{}; the cards were left alone",
-                                                 kKillDeadline.count(), pending_names(), refusals));
+                                                 kKillDeadline.count(), names_of(late), refusals));
+  for (const auto& participant : late) participant->settle();
   return false;
 }
 
@@ -191,9 +214,15 @@ bool Transaction::quiesce() {
 void Transaction::reset() {
   if (record_.phase == Phase::kQuiesced && !enter(Phase::kResetting)) return;
   publish_phase();
-  std::vector<std::future<chip::ResetReport>> verdicts;
-  for (ResetTarget* target : parts_.targets) verdicts.push_back(target->start_reset());
-  judge(verdicts);
+  if (record_.external && published_.has(Phase::kResetting)) {
+    // What the dead worker had seen of the cards before is gone, and with it every proof.
+    parts_.external->wait();
+    decide(shm::ResetResult::kFailed, "wardend's worker died while somebody else reset the card, so nothing is proven");
+  } else {
+    std::vector<std::future<chip::ResetReport>> verdicts;
+    for (ResetTarget* target : parts_.targets) verdicts.push_back(target->start_reset(parts_.external));
+    judge(verdicts);
+  }
   if (record_.result == shm::ResetResult::kOk) {
     // The cards are reset and proven: a journal that fails now changes nothing about that.
     if (enter(Phase::kVerified)) publish_phase();
@@ -313,14 +342,6 @@ void Transaction::hurry(milliseconds bound) {
   const std::scoped_lock lock(extension_mutex_);
   hurried_ = true;
   if (accepts_extensions_) record_.deadline_ns = std::min(record_.deadline_ns, parts_.host.now_ns() + ns_of(bound));
-}
-
-std::string Transaction::pending_names() const {
-  std::string names;
-  for (const auto& participant : pending_) {
-    names += fmt::format("{}pid {} ({})", names.empty() ? "" : ", ", participant->pid(), participant->name());
-  }
-  return names;
 }
 
 shm::EventDraft Transaction::draft(shm::EventKind kind) const {

@@ -19,6 +19,7 @@
 
 #include "driver/chip/chip.h"
 #include "shm/directory.h"
+#include "tools/wardend/external_reset.h"
 #include "tools/wardend/participant.h"
 #include "tools/wardend/reset_record.h"
 
@@ -33,8 +34,9 @@ class ResetTarget {
 
   // Takes no further access and returns when those under way have ended; kTimeout: they have not, within `bound`.
   [[nodiscard]] virtual Status quiesce(std::chrono::milliseconds bound) = 0;
-  // Several cards are reset side by side: starts it and answers the report to come.
-  [[nodiscard]] virtual std::future<chip::ResetReport> start_reset() = 0;
+  // Several cards are reset side by side: starts it and answers the report to come. With `external`, somebody else
+  // resets the card until that says so, and this side observes and proves it.
+  [[nodiscard]] virtual std::future<chip::ResetReport> start_reset(std::shared_ptr<ExternalReset> external) = 0;
 
  protected:
   ResetTarget() = default;
@@ -70,7 +72,7 @@ struct Published {
   bool announced = false;
   bool result = false;
   std::uint32_t phases = 0;  // bit N: phase N
-  std::map<std::uint64_t, std::uint64_t> extended_ms_by_session;
+  std::map<std::uint64_t, std::uint64_t> extended_ms_by_session = {};
   [[nodiscard]] bool has(shm::ResetPhase phase) const noexcept {
     return ((phases >> static_cast<unsigned>(phase)) & 1U) != 0;
   }
@@ -79,7 +81,8 @@ struct Published {
 struct TransactionParts {
   TransactionHost& host;
   std::vector<ParticipantSource*> sources;
-  std::vector<ResetTarget*> targets;  // one for each of record.devices
+  std::vector<ResetTarget*> targets;             // one for each of record.devices
+  std::shared_ptr<ExternalReset> external = {};  // with record.external
 };
 
 // Bound on what a wait may sleep without looking again: a hint that was swallowed costs no more than this.
@@ -118,13 +121,13 @@ class Transaction {
   void close_phase();
   void collect_answers();
   [[nodiscard]] bool close_deadline();
-  [[nodiscard]] bool apply_timeout_policy();
-  [[nodiscard]] bool await_killed();
+  [[nodiscard]] Participants take_late();
+  [[nodiscard]] bool apply_timeout_policy(Participants late);
+  [[nodiscard]] bool kill_and_await(Participants& late);
   void judge(std::vector<std::future<chip::ResetReport>>& verdicts);
   void decide(shm::ResetResult result, std::string reason);
   [[nodiscard]] ListenerRecord outcome_of(const Participant& participant, Outcome outcome, std::uint64_t now_ns);
   void publish_outcome(const ListenerRecord& listener);
-  [[nodiscard]] std::string pending_names() const;
   [[nodiscard]] shm::EventDraft draft(shm::EventKind kind) const;
 
   TransactionParts parts_;

@@ -68,16 +68,30 @@ Status Worker::start() {
       Devices::open(parts_.options.devices, parts_.inheritance.kept, keeper_, directory_, unfinished_of(*journal_));
   if (!devices) return std::unexpected(std::move(devices).error());
   devices_.emplace(std::move(*devices));
+  std::vector<ParticipantSource*> sources{&listeners_};
+  if (parts_.options.umd_directory) {
+    if (Status bridged = open_umd_bridge(); !bridged) return bridged;
+    sources.push_back(&umd_->participants());
+  }
   resets_.emplace(ResetQueue::Parts{{directory_, parts_.inheritance.doorbell, board_, *journal_, *devices_, *reports_},
-                                    {&listeners_},
+                                    std::move(sources),
                                     keeper_,
                                     sessions_},
                   parts_.inheritance.kept,
                   [this] { mailbox_.post([this] { done_ = stopping_ && resets_->is_idle(); }); });
-  requests_.emplace(RequestHandler::Parts{directory_, sessions_, keeper_, *devices_, *resets_, replier_, mailbox_});
+  requests_.emplace(
+      RequestHandler::Parts{directory_, sessions_, keeper_, board_, *devices_, *resets_, replier_, mailbox_});
   resume_sessions();
   announce_service();
   return {};
+}
+
+Status Worker::open_umd_bridge() {
+  auto bridge = UmdBridge::open({*parts_.options.umd_directory, parts_.options.umd_grace}, parts_.inheritance.kept,
+                                keeper_, directory_.header().keeper_pid);
+  if (!bridge) return std::unexpected(std::move(bridge).error());
+  umd_ = std::move(*bridge);
+  return watch(umd_->fd(), Source::kUmd);
 }
 
 Status Worker::open_descriptors() {
@@ -155,6 +169,7 @@ void Worker::dispatch(Source source, std::uint64_t number, std::uint32_t events)
     case Source::kTimer: return tick();
     case Source::kMailbox: return mailbox_.run_all();
     case Source::kGuest: return hear_guest(number);
+    case Source::kUmd: return hear_umd();
     default: break;
   }
   // An event of the same batch may have ended the session already.
@@ -164,6 +179,13 @@ void Worker::dispatch(Source source, std::uint64_t number, std::uint32_t events)
   if (source == Source::kSubject) return lose_subject(session);
   if ((events & EPOLLIN) != 0) return hear_session(session);
   lose_peer(session, "hung up");
+}
+
+void Worker::hear_umd() {
+  umd_->hear(*resets_, *devices_, [this](int socket) {
+    const auto peer = shm::identify_peer(socket);
+    return peer && greeter_.has_operator_right(*peer, socket);
+  });
 }
 
 void Worker::tick() {

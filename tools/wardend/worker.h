@@ -25,6 +25,7 @@
 #include "tools/wardend/reset_queue.h"
 #include "tools/wardend/session_listeners.h"
 #include "tools/wardend/session_table.h"
+#include "tools/wardend/umd_bridge.h"
 
 namespace warden::daemon {
 
@@ -49,10 +50,11 @@ class Worker {
     std::chrono::steady_clock::time_point since;
   };
   // What an epoll event is about; with a number, for sessions and guests.
-  enum class Source : std::uint64_t { kListener, kSignals, kTimer, kMailbox, kGuest, kSession, kPidfd, kSubject };
+  enum class Source : std::uint64_t { kListener, kSignals, kTimer, kMailbox, kGuest, kSession, kPidfd, kSubject, kUmd };
 
   [[nodiscard]] Status start();
   [[nodiscard]] Status open_descriptors();
+  [[nodiscard]] Status open_umd_bridge();
   void resume_sessions();
   void announce_service();
   void loop();
@@ -71,6 +73,7 @@ class Worker {
   void expire_guests(std::chrono::steady_clock::time_point now);
   void end_stopped_orphans();
   void tick();
+  void hear_umd();
   void begin_stop();
 
   Parts parts_;
@@ -83,12 +86,13 @@ class Worker {
   Replier replier_;
   Greeter greeter_;
 
-  // In the order they are made; destroyed backwards.
+  // Destroyed backwards: threads of cards and resets end before what they call back.
+  std::optional<RequestHandler> requests_;
   std::optional<Journal> journal_;
   std::optional<ReportStore> reports_;
   std::optional<Devices> devices_;
+  std::unique_ptr<UmdBridge> umd_;
   std::optional<ResetQueue> resets_;
-  std::optional<RequestHandler> requests_;
 
   UniqueFd epoll_;
   UniqueFd signals_;

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+// The benchmarks, one source file each. An error means that nothing could be measured.
+#pragma once
+
+#include <warden/result.h>
+
+#include "tests/bench/measure.h"
+
+namespace warden::bench {
+
+// From the notifier's first instruction to the listener's code, in another process.
+[[nodiscard]] Result<Entries> bench_wake(const Options& options);
+// From announcing a reset to the last of N acknowledgements, and how much of a reset is waiting.
+[[nodiscard]] Result<Entries> bench_acknowledge(const Options& options);
+// Loads, stores and copies through the driver on mapped memory.
+[[nodiscard]] Result<Entries> bench_mapped_access(const Options& options);
+// A register read over vfio-user.
+[[nodiscard]] Result<Entries> bench_vfio_user(const Options& options);
+
+}  // namespace warden::bench
