@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Starting, stopping and routing between the two directions.
 #include "tools/wardend/umd_bridge.h"
 
 #include <spdlog/spdlog.h>

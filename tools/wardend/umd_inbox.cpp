@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Binding, accepting, and reading one byte a message.
 #include "tools/wardend/umd_inbox.h"
 
 #include <sys/epoll.h>

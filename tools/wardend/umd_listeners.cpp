@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Listing, connecting and sending, none of which may block on a stranger's socket.
 #include "tools/wardend/umd_listeners.h"
 
 #include <dirent.h>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Who took the byte, whether its process lives, and when its grace is over.
 #include "tools/wardend/umd_participants.h"
 
 #include <poll.h>
