@@ -125,7 +125,9 @@ Status WarmReset::save() {
   auto telemetry = read_telemetry(subject_.bar0);
   evidence(Proof::kHeartbeat).before =
       telemetry ? fmt::format("{}", telemetry->value(TelemetryTag::kHeartbeat)) : telemetry.error().message;
-  evidence(Proof::kPostCode).before = "up";  // or the ARC would not have answered
+  auto post_code = subject_.bar0.read32(wormhole::kPostCode);
+  if (!post_code) return std::unexpected(std::move(post_code).error());
+  evidence(Proof::kPostCode).before = fmt::format("{:#010x}", *post_code);
   auto grid = subject_.learn_grid();
   if (!grid) return std::unexpected(std::move(grid).error());
   grid_ = std::move(*grid);
