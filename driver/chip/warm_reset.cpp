@@ -125,7 +125,9 @@ Status WarmReset::save() {
   auto telemetry = read_telemetry(subject_.bar0);
   evidence(Proof::kHeartbeat).before =
       telemetry ? fmt::format("{}", telemetry->value(TelemetryTag::kHeartbeat)) : telemetry.error().message;
-  evidence(Proof::kPostCode).before = "up";  // or the ARC would not have answered
+  auto post_code = subject_.bar0.read32(wormhole::kPostCode);
+  if (!post_code) return std::unexpected(std::move(post_code).error());
+  evidence(Proof::kPostCode).before = fmt::format("{:#010x}", *post_code);
   auto grid = subject_.learn_grid();
   if (!grid) return std::unexpected(std::move(grid).error());
   grid_ = std::move(*grid);
@@ -174,7 +176,7 @@ Status WarmReset::save_clock() {
 
 // Any window will do that is aimed at something: its register reads otherwise once the card has forgotten it.
 Status WarmReset::save_window() {
-  auto lease = subject_.memory.window_to({grid_->first_tensix(), TileKind::kTensix}, subject_.canary);
+  auto lease = subject_.memory.window_to({grid_.first_tensix(), TileKind::kTensix}, subject_.canary);
   if (!lease) return std::unexpected(std::move(lease).error());
   window_config_ = wormhole::kWindowConfig + lease->index() * wormhole::kWindowConfigStride;
   auto value = read64(subject_.bar0, window_config_);
@@ -185,15 +187,15 @@ Status WarmReset::save_window() {
 }
 
 Status WarmReset::plant_canary() {
-  const Tile tile = grid_->first_tensix();
-  auto original = subject_.memory.read32(*grid_, tile, subject_.canary);
+  const Tile tile = grid_.first_tensix();
+  auto original = subject_.memory.read32(grid_, tile, subject_.canary);
   if (!original) return std::unexpected(std::move(original).error());
   canary_original_ = *original;
   canary_planted_ = std::random_device{}() | 1;  // never 0, which is what a cleared memory holds
   if (canary_planted_ == canary_original_) canary_planted_ ^= 2;
-  auto wrote = subject_.memory.write32(*grid_, tile, subject_.canary, canary_planted_);
+  auto wrote = subject_.memory.write32(grid_, tile, subject_.canary, canary_planted_);
   if (!wrote) return wrote;
-  auto back = subject_.memory.read32(*grid_, tile, subject_.canary);
+  auto back = subject_.memory.read32(grid_, tile, subject_.canary);
   if (!back) return std::unexpected(std::move(back).error());
   if (*back != canary_planted_) {
     return fail(Code::kFailed, fmt::format("L1 of tile ({},{}) does not hold what is written: {:#010x} reads {:#010x}",
@@ -269,10 +271,10 @@ void WarmReset::step_back() {
   if (!config_.set_command(saved_command_, wormhole::kCommandMarker)) return;
   lost_ = false;
   (void)subject_.bar0.map();
-  const Tile tile = grid_->first_tensix();
-  auto now = subject_.memory.read32(*grid_, tile, subject_.canary);
+  const Tile tile = grid_.first_tensix();
+  auto now = subject_.memory.read32(grid_, tile, subject_.canary);
   if (now && *now == canary_planted_) {
-    (void)subject_.memory.write32(*grid_, tile, subject_.canary, canary_original_);
+    (void)subject_.memory.write32(grid_, tile, subject_.canary, canary_original_);
   }
 }
 

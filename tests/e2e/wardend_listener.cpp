@@ -5,6 +5,7 @@
 #include <warden/listener.h>
 
 #include <cstdio>
+#include <future>
 #include <string>
 
 int main(int argc, char** argv) {
@@ -20,11 +21,12 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "%s\n", session.error().message.c_str());
     return 1;
   }
-  std::unique_ptr<Listener> listener;
+  std::promise<Listener*> started_listener;  // callbacks come from another thread, maybe before start() returns
+  const std::shared_future<Listener*> listener = started_listener.get_future().share();
   ListenerCallbacks callbacks;
   callbacks.announce = [&](const ResetAnnouncement& announcement) {
     if (mode == "extend") {
-      const auto granted = listener->need_more_time(announcement.reset_id, std::chrono::hours(1));
+      const auto granted = listener.get()->need_more_time(announcement.reset_id, std::chrono::hours(1));
       std::printf("granted %lld\n", granted ? static_cast<long long>(granted->count()) : -1LL);
     }
     std::printf("announced %llu\n", static_cast<unsigned long long>(announcement.reset_id));
@@ -39,7 +41,7 @@ int main(int argc, char** argv) {
   options.acknowledge_by_hand = mode != "ack";
   auto started = Listener::start(*session, std::move(callbacks), options);
   if (!started) return 1;
-  listener = std::move(*started);
+  started_listener.set_value(started->get());
   std::printf("listening\n");
   std::fflush(stdout);
   char byte = 0;

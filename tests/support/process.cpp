@@ -36,6 +36,7 @@ void execute(const std::vector<std::string>& command_line, const Process::Option
   }
   for (const auto& [name, value] : options.environment) ::setenv(name.c_str(), value.c_str(), 1);
   std::vector<char*> arguments;
+  arguments.reserve(command_line.size() + 1);
   for (const std::string& argument : command_line) arguments.push_back(const_cast<char*>(argument.c_str()));
   arguments.push_back(nullptr);
   ::execvp(arguments.front(), arguments.data());

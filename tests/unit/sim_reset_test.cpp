@@ -83,8 +83,8 @@ TEST(SimReset, ByTheKernelKeepsTheChip) {
     put_to_use(card);
     const std::uint32_t bar0_high = card.config32(0x14);
     const std::uint32_t beat = card.telemetry(32);
-    ASSERT_TRUE(card.chip.begin_kernel_reset(kind));
-    EXPECT_FALSE(card.chip.begin_kernel_reset(kind)) << "one at a time";
+    ASSERT_TRUE(card.chip.begin_reset(kind));
+    EXPECT_FALSE(card.chip.begin_reset(kind)) << "one at a time";
     EXPECT_EQ(card.config32(0), kOnes);
     card.pass(milliseconds(200));
     EXPECT_EQ(command(card), 6U | kMarker) << "the marker proves nothing here";
@@ -150,7 +150,7 @@ TEST(SimFaults, OffBus) {
   EXPECT_EQ(card.config32(0), kOnes);
   EXPECT_EQ(card.bar32(kPostCode), kOnes);
   card.bar_write(kWindowRegister0, 0U);
-  EXPECT_FALSE(card.chip.begin_kernel_reset(ResetKind::kFunction));
+  EXPECT_FALSE(card.chip.begin_reset(ResetKind::kFunction));
   EXPECT_EQ(card.chip.stats().bar_accesses_during_reset, 0U);
   card.chip.set_fault(Fault::kNone);
   EXPECT_EQ(card.bar32(kWindowRegister0), static_cast<std::uint32_t>(kAim));
@@ -164,7 +164,7 @@ TEST(SimFaults, ResetHangs) {
   card.message(kReset, 0);
   card.pass(std::chrono::hours(1));
   EXPECT_EQ(card.config32(0), kOnes);
-  EXPECT_FALSE(card.chip.begin_kernel_reset(ResetKind::kFunction));
+  EXPECT_FALSE(card.chip.begin_reset(ResetKind::kFunction));
   card.chip.set_fault(Fault::kNone);
   EXPECT_EQ(card.config32(0), 0x401E1E52U);
   EXPECT_EQ(command(card), 0U);
@@ -187,7 +187,7 @@ TEST(SimReset, InterruptsAreLostWithTheChipOnly) {
   EXPECT_FALSE(card.chip.raise_interrupt());
   card.chip.set_interrupts_enabled(true);
   EXPECT_TRUE(card.chip.raise_interrupt());
-  ASSERT_TRUE(card.chip.begin_kernel_reset(ResetKind::kLink));
+  ASSERT_TRUE(card.chip.begin_reset(ResetKind::kLink));
   EXPECT_FALSE(card.chip.raise_interrupt());
   card.pass(milliseconds(200));
   EXPECT_TRUE(card.chip.raise_interrupt());

@@ -104,10 +104,10 @@ class EventStream::Implementation {
     const shm::DirectoryReader& directory = connection_->directory();
     for (;;) {
       auto event = directory.event(next_);
-      if (event && !*event) return std::nullopt;
       if (event) {
+        if (!event->has_value()) return std::nullopt;
         ++next_;
-        return public_event(*connection_, std::move(**event), std::exchange(missed_, 0));
+        return public_event(*connection_, std::move(event->value()), std::exchange(missed_, 0));
       }
       const std::uint64_t from = std::max(oldest_safe(directory), next_ + 1);
       missed_ += from - next_;

@@ -79,7 +79,7 @@ bool Chip::arc_asks_for_reset(ArcReset kind) {
   return true;
 }
 
-bool Chip::begin_kernel_reset(ResetKind kind) {
+bool Chip::begin_reset(ResetKind kind) {
   settle();
   if (reset_ || fault_ == Fault::kOffBus) return false;
   reset_ = RunningReset{kind, now_() + options_.reset_duration};
@@ -190,7 +190,7 @@ bool Chip::write_config(std::uint32_t offset, std::span<const std::byte> from) {
   const bool here = answers();
   ++stats_.config_accesses;
   if (reset_) ++stats_.config_accesses_during_reset;
-  return here && config_.write(offset, from) && begin_kernel_reset(ResetKind::kFunction);
+  return here && config_.write(offset, from) && begin_reset(ResetKind::kFunction);
 }
 
 void Chip::read_bar(std::size_t bar, std::uint64_t offset, std::span<std::byte> into) {

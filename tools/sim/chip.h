@@ -64,8 +64,9 @@ class Chip {
   void read_bar(std::size_t bar, std::uint64_t offset, std::span<std::byte> into);
   void write_bar(std::size_t bar, std::uint64_t offset, std::span<const std::byte> from);
 
-  // Begins a reset by the kernel (kFunction or kLink). False while another runs or the card is off the bus.
-  [[nodiscard]] bool begin_kernel_reset(ResetKind kind);
+  // Begins a reset that the ARC was not asked for: by the kernel (kFunction, kLink) or by the board controller
+  // (kBoard), as an operator at the BMC would. False while another runs or the card is off the bus.
+  [[nodiscard]] bool begin_reset(ResetKind kind);
   [[nodiscard]] bool function_level_reset_available() const noexcept { return options_.pci.function_level_reset; }
   // When the running reset ends; nothing if none runs, TimePoint::max() if it never does.
   [[nodiscard]] std::optional<TimePoint> reset_end();

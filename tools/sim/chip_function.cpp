@@ -127,7 +127,7 @@ vfio::Reply<void> ChipFunction::disable_irqs(std::uint32_t index) {
 vfio::Reply<void> ChipFunction::reset() {
   std::unique_lock lock(mutex_);
   const bool by_function = chip_.function_level_reset_available();
-  if (!chip_.begin_kernel_reset(by_function ? ResetKind::kFunction : ResetKind::kLink)) return std::unexpected(EIO);
+  if (!chip_.begin_reset(by_function ? ResetKind::kFunction : ResetKind::kLink)) return std::unexpected(EIO);
   return wait_for_reset(lock);
 }
 

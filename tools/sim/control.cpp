@@ -93,9 +93,10 @@ Result<json> reset_duration(const Request& request) {
   return json::object();
 }
 
-Result<json> link_reset(const Request& request) {
+template <ResetKind kind>
+Result<json> begin_reset(const Request& request) {
   for (const auto& [index, server] : request.chips) {
-    const bool begun = server->function().locked([](Chip& chip) { return chip.begin_kernel_reset(ResetKind::kLink); });
+    const bool begun = server->function().locked([](Chip& chip) { return chip.begin_reset(kind); });
     if (!begun) return fail(Code::kBusy, fmt::format("chip {} is off the bus or being reset already", index));
   }
   return json::object();
@@ -117,8 +118,13 @@ struct CommandRow {
   Result<json> (*run)(const Request&);
 };
 constexpr CommandRow kCommands[] = {
-    {"stats", stats},           {"status", status},       {"fault", fault}, {"reset-duration", reset_duration},
-    {"link-reset", link_reset}, {"interrupt", interrupt},
+    {"stats", stats},
+    {"status", status},
+    {"fault", fault},
+    {"reset-duration", reset_duration},
+    {"link-reset", begin_reset<ResetKind::kLink>},
+    {"board-reset", begin_reset<ResetKind::kBoard>},
+    {"interrupt", interrupt},
 };
 
 Result<json> run(std::string_view line, std::span<const std::unique_ptr<ChipServer>> servers) {

@@ -6,6 +6,7 @@
 //   {"command":"fault","chip":0,"name":"arc-hung"}       {"ok":true}
 //   {"command":"reset-duration","chip":0,"ms":200}       {"ok":true}
 //   {"command":"link-reset","chip":0}                    {"ok":true}    begun; "status" tells when it is over
+//   {"command":"board-reset","chip":0}                   {"ok":true}    likewise
 //   {"command":"interrupt","chip":0}                     {"ok":true}
 //
 // Without "chip" all of them are meant. A refusal is {"ok":false,"error":"..."}.

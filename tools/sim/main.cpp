@@ -103,6 +103,7 @@ void add_ctl_options(CLI::App& ctl, CtlOptions& options) {
   add_chip(duration);
   duration->add_option("MS", options.ms, "Milliseconds")->required()->check(CLI::Range(0, kResetDurationMaxMs));
   add_chip(add("link-reset", "Begin a reset of the PCIe link"));
+  add_chip(add("board-reset", "Let the board controller reset the chip, unasked by its ARC"));
   add_chip(add("interrupt", "Let the card raise its interrupt"));
 }
 

@@ -37,6 +37,7 @@ ssize_t read_all(int fd, void* into, std::size_t count_bytes) {
   if (read_all(gate, &go, 1) != 1) ::_exit(kNeverExecuted);
   ::sigprocmask(SIG_SETMASK, &signals, nullptr);
   std::vector<char*> arguments;
+  arguments.reserve(command_line.size() + 1);
   for (const std::string& argument : command_line) arguments.push_back(const_cast<char*>(argument.c_str()));
   arguments.push_back(nullptr);
   ::execvp(arguments.front(), arguments.data());

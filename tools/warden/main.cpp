@@ -9,9 +9,8 @@
 
 #include "tools/warden/command.h"
 
+namespace warden::cli {
 namespace {
-
-using namespace warden::cli;
 
 constexpr const char* kFooter =
     "Examples:\n"
@@ -58,9 +57,7 @@ std::optional<int> parse(CLI::App& app, std::vector<std::string> arguments, cons
   return std::nullopt;
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
+int run(int argc, char** argv) {
   Context context;
   context.argv = argv;
   CLI::App app{"Coordinated resets of accelerator cards: ask wardend, or act around what it does.", "warden"};
@@ -80,3 +77,8 @@ int main(int argc, char** argv) {
   if (const auto status = parse(app, split_command_line(argc, argv, context), context)) return *status;
   return context.run();
 }
+
+}  // namespace
+}  // namespace warden::cli
+
+int main(int argc, char** argv) { return warden::cli::run(argc, argv); }

@@ -29,7 +29,7 @@ inline CLI::Option* add_duration_option(CLI::App& command, const std::string& na
 
 template <typename Choice>
 CLI::Option* add_choice_option(CLI::App& command, const std::string& name, Choice& target, std::string description,
-                               std::vector<std::pair<std::string, Choice>> choices) {
+                               const std::vector<std::pair<std::string, Choice>>& choices) {
   std::string words;
   for (const auto& [word, value] : choices) words += (words.empty() ? "" : "|") + word;
   const auto take = [&target, choices](const CLI::results_t& typed) {
