@@ -94,31 +94,29 @@ void DeviceThread::push(Job job) {
   changed_.notify_all();
 }
 
-bool DeviceThread::refresh_telemetry(std::function<void()> done) {
+bool DeviceThread::refresh_telemetry(std::function<void(const Status&)> done) {
   const std::scoped_lock lock(mutex_);
   const bool fresh = telemetry_ && std::chrono::steady_clock::now() - telemetry_time_ < kTelemetryLifetime;
   // Not during a reset, and not for a card whose reset failed: it would only run into timeouts.
   if (fresh || !chip_ || gate_ != Gate::kOpen || state_ != shm::DeviceState::kReady) return false;
   if (telemetry_queued_) return true;
   telemetry_queued_ = true;
-  push([this, done = std::move(done)](chip::Chip& chip) {
-    read_telemetry(chip);
-    done();
-  });
+  push([this, done = std::move(done)](chip::Chip& chip) { done(read_telemetry(chip)); });
   return true;
 }
 
-void DeviceThread::read_telemetry(chip::Chip& chip) {
+Status DeviceThread::read_telemetry(chip::Chip& chip) {
   Result<chip::Telemetry> telemetry = chip.telemetry();
   const std::scoped_lock lock(mutex_);
   telemetry_queued_ = false;
   telemetry_.reset();
-  if (telemetry) {
-    telemetry_ = *telemetry;
-    telemetry_time_ = std::chrono::steady_clock::now();
-  } else {
+  if (!telemetry) {
     spdlog::warn("{}: telemetry: {}", name_, telemetry.error().message);
+    return std::unexpected(std::move(telemetry).error());
   }
+  telemetry_ = *telemetry;
+  telemetry_time_ = std::chrono::steady_clock::now();
+  return {};
 }
 
 void DeviceThread::lose(const std::string& reason) {
@@ -158,7 +156,12 @@ std::future<chip::ResetReport> DeviceThread::start_reset(std::shared_ptr<Externa
       options.await_external = [&external] { external->wait(); };
     }
     options.observer = [this](chip::ResetStep step) { spdlog::info("{}: {}", name_, chip::to_string(step)); };
-    promise->set_value(chip.warm_reset(options));
+    chip::ResetReport report = chip.warm_reset(options);
+    {
+      const std::scoped_lock state_lock(mutex_);
+      unreachable_ = report.unreachable;
+    }
+    promise->set_value(std::move(report));
   });
   return verdict;
 }
@@ -173,6 +176,7 @@ bool DeviceThread::release(bool touched, const std::string& failure) {
   if (!touched) return false;
   const shm::DeviceState before = state_;
   state_ = failure.empty() ? shm::DeviceState::kReady : shm::DeviceState::kFailed;
+  if (unreachable_) state_ = shm::DeviceState::kLost;  // no reset will bring it back
   reason_ = failure;
   return state_ != before;
 }
