@@ -5,12 +5,20 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include <utility>
+
 namespace warden::daemon {
 
 namespace {
 
 constexpr std::size_t kMaxQueuedJobs = 4096;
 constexpr std::chrono::seconds kTelemetryLifetime{1};
+
+// Empty when it was good.
+std::string failure_of(const chip::ResetReport& report) {
+  if (report.ok) return {};
+  return report.reason.empty() ? "the reset could not be proven" : report.reason;
+}
 
 }  // namespace
 
@@ -159,7 +167,7 @@ std::future<chip::ResetReport> DeviceThread::start_reset(std::shared_ptr<Externa
     chip::ResetReport report = chip.warm_reset(options);
     {
       const std::scoped_lock state_lock(mutex_);
-      unreachable_ = report.unreachable;
+      verdict_ = report;
     }
     promise->set_value(std::move(report));
   });
@@ -168,6 +176,7 @@ std::future<chip::ResetReport> DeviceThread::start_reset(std::shared_ptr<Externa
 
 bool DeviceThread::release(bool touched, const std::string& failure) {
   const std::scoped_lock lock(mutex_);
+  const std::optional<chip::ResetReport> own = std::exchange(verdict_, std::nullopt);
   gate_ = Gate::kOpen;
   reset_id_ = 0;
   if (!chip_) return false;
@@ -175,9 +184,9 @@ bool DeviceThread::release(bool touched, const std::string& failure) {
   telemetry_.reset();
   if (!touched) return false;
   const shm::DeviceState before = state_;
-  state_ = failure.empty() ? shm::DeviceState::kReady : shm::DeviceState::kFailed;
-  if (unreachable_) state_ = shm::DeviceState::kLost;  // no reset will bring it back
-  reason_ = failure;
+  reason_ = own ? failure_of(*own) : failure;
+  state_ = reason_.empty() ? shm::DeviceState::kReady : shm::DeviceState::kFailed;
+  if (own && own->unreachable) state_ = shm::DeviceState::kLost;  // no reset will bring it back
   return state_ != before;
 }
 

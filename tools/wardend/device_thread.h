@@ -64,7 +64,8 @@ class DeviceThread final : public ResetTarget {
   void announce(std::uint64_t reset_id);
   [[nodiscard]] Status quiesce(std::chrono::milliseconds bound) override;
   [[nodiscard]] std::future<chip::ResetReport> start_reset(std::shared_ptr<ExternalReset> external) override;
-  // Opens the gate. `touched`: a reset was tried and this is its verdict, empty when good. True: the card's state is
+  // Opens the gate. `touched`: a reset was tried and this is its verdict, empty when good. Of several cards that were
+  // reset together each answers for itself: its own verdict counts, where there is one. True: the card's state is
   // another one than before.
   bool release(bool touched, const std::string& failure);
 
@@ -90,7 +91,7 @@ class DeviceThread final : public ResetTarget {
   std::uint64_t epoch_ = 0;
   shm::DeviceState state_ = shm::DeviceState::kReady;
   std::string reason_;
-  bool unreachable_ = false;  // as the last reset found
+  std::optional<chip::ResetReport> verdict_;  // of the reset under way, from its end until release()
   chip::Identity identity_;
   std::optional<chip::Telemetry> telemetry_;
   std::chrono::steady_clock::time_point telemetry_time_;
