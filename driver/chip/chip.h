@@ -84,6 +84,7 @@ struct ResetReport {
   std::string reason;  // empty when ok; else one line: what was awaited and what was last seen
   std::vector<Evidence> evidence;
   std::chrono::microseconds duration{0};
+  bool unreachable = false;  // the connection to the card is gone for good
 };
 
 class Handle;

@@ -77,9 +77,22 @@ ResetReport WarmReset::run() {
   const Status outcome = perform();
   report_.ok = outcome.has_value();
   for (const Evidence& each : report_.evidence) report_.ok = report_.ok && each.passed;
-  if (!outcome) report_.reason = outcome.error().message;
+  if (!outcome) explain(outcome.error());
   report_.duration = duration_cast<std::chrono::microseconds>(Clock::now() - begin);
   return std::move(report_);
+}
+
+// A card that is gone is the reason behind every other complaint, whichever was noticed first.
+void WarmReset::explain(const Error& failure) {
+  report_.reason = failure.message;
+  const auto vendor = config_.vendor();
+  const auto command = config_.command();
+  report_.unreachable = !command && command.error().code == Code::kDisconnected;
+  if (report_.unreachable) report_.reason = "the connection to the card is lost: " + failure.message;
+  if (!vendor || !command) return;
+  if (*vendor != ConfigSpace::kNobodyThere && *command != ConfigSpace::kNobodyThere) return;
+  if (triggered_at_ != Clock::time_point()) lost_ = true;
+  if (failure.code != Code::kOffBus) report_.reason = "the card is off the bus: " + failure.message;
 }
 
 Status WarmReset::perform() {
@@ -143,9 +156,9 @@ Status WarmReset::let_predecessor_finish() {
   if (!seen) return std::unexpected(std::move(seen).error());
   lost_ = !seen->on_bus();
   if (!lost_) return {};  // back, or the reset had not been triggered
-  return fail(Code::kOffBus, fmt::format("the reset begun before did not finish within {} ms: vendor id last read "
-                                         "{:#06x}, command {:#06x}",
-                                         seen->after.count(), seen->vendor, seen->command));
+  return fail(Code::kTimeout, fmt::format("the reset begun before did not finish within {} ms: vendor id last read "
+                                          "{:#06x}, command {:#06x}",
+                                          seen->after.count(), seen->vendor, seen->command));
 }
 
 // An ARC that hangs may come back with a function reset (tt-kmd does a link reset; the board's watchdog does the rest).

@@ -63,6 +63,7 @@ class WarmReset {
   };
 
   Status perform();
+  void explain(const Error& failure);
   Status save();
   Status let_predecessor_finish();
   Status wake_arc();

@@ -23,7 +23,7 @@ Status WarmReset::verify() {
   auto node = subject_.bar0.read32(wormhole::kArcNodeId);
   if (!node) return std::unexpected(std::move(node).error());
   if ((*node & wormhole::kNodeIdPlaceMask) != wormhole::kArcNodePlace) {
-    return fail(Code::kOffBus, fmt::format("BAR0 does not show the card after the reset: the ARC's node id reads "
+    return fail(Code::kFailed, fmt::format("BAR0 does not show the card after the reset: the ARC's node id reads "
                                            "{:#010x}, not (0,10)",
                                            *node));
   }

@@ -10,6 +10,7 @@
 
 #include <csignal>
 #include <cstring>
+#include <filesystem>
 
 namespace warden::test {
 namespace {
@@ -43,8 +44,7 @@ bool Host::start_simulator(const std::vector<std::string>& options) {
   if (::pipe2(ends, O_CLOEXEC) != 0) return false;
   const UniqueFd ready(ends[0]);
   UniqueFd tell(ends[1]);
-  std::vector<std::string> arguments = {
-      "--board", "n150", "--dir", directory() + "/sim", "--ready-fd", std::to_string(tell.get())};
+  std::vector<std::string> arguments = {"--dir", directory() + "/sim", "--ready-fd", std::to_string(tell.get())};
   arguments.insert(arguments.end(), options.begin(), options.end());
   Process::Options process_options;
   process_options.keep_fds = {tell.get()};
@@ -61,6 +61,7 @@ bool Host::start_simulator(const std::vector<std::string>& options) {
 bool Host::start_daemon(const std::vector<std::string>& options) {
   const std::string notify_path = directory() + "/ready";
   ::unlink(notify_path.c_str());
+  std::filesystem::create_directory(directory() + "/run");
   const UniqueFd ready = notification_socket(notify_path);
   std::vector<std::string> arguments = {"--socket", socket_path(),
                                         "--state",  directory() + "/state",

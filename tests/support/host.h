@@ -25,9 +25,11 @@ class Host {
   // `warden-sim ctl --dir DIR COMMAND...`; its stdout, nothing when it failed.
   [[nodiscard]] std::optional<std::string> simulator(std::vector<std::string> command) const;
 
-  [[nodiscard]] std::string socket_path() const { return directory_.path() + "/w.sock"; }
+  // In a directory of its own, which is all that a container needs of the host.
+  [[nodiscard]] std::string socket_path() const { return directory_.path() + "/run/warden.sock"; }
   [[nodiscard]] const std::string& directory() const noexcept { return directory_.path(); }
   [[nodiscard]] Process& daemon() noexcept { return *daemon_; }
+  [[nodiscard]] Process& simulator_process() noexcept { return *simulator_; }
 
  private:
   TemporaryDirectory directory_;

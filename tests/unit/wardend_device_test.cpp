@@ -118,13 +118,37 @@ TEST_F(DeviceGate, StaleAfterwards) {
 // A card whose reset failed is handed out to nobody, until a reset has succeeded.
 TEST_F(DeviceGate, FailedUntilRevived) {
   ASSERT_TRUE(device_.quiesce(kDeadline));
+  chip_->verdict.ok = false;
+  chip_->verdict.reason = "marker stayed";
   (void)device_.start_reset({}).get();
-  EXPECT_TRUE(device_.release(true, "marker stayed"));
+  EXPECT_TRUE(device_.release(true, "card: marker stayed"));
   EXPECT_EQ(device_.view().state, shm::DeviceState::kFailed);
   EXPECT_EQ(device_.open().error().code, Code::kFailed);
   EXPECT_EQ(code_of_access(slow_, 2), Code::kFailed);
   EXPECT_TRUE(device_.release(true, ""));
   EXPECT_TRUE(device_.open());
+}
+
+// Of cards that are reset together each answers for itself: another one's failure does not put this one out of use. One
+// whose own verdict is not known, since the worker that had it is dead, takes the common one.
+TEST_F(DeviceGate, AnotherCardsFailureIsNotItsOwn) {
+  ASSERT_TRUE(device_.quiesce(kDeadline));
+  (void)device_.start_reset({}).get();
+  EXPECT_FALSE(device_.release(true, "other card: marker stayed"));
+  EXPECT_EQ(device_.view().state, shm::DeviceState::kReady);
+  EXPECT_TRUE(device_.release(true, "other card: marker stayed"));
+  EXPECT_EQ(device_.view().state, shm::DeviceState::kFailed);
+}
+
+// A card that can't be reached any more is lost, which is more than failed: no reset brings it back.
+TEST_F(DeviceGate, UnreachableIsLost) {
+  ASSERT_TRUE(device_.quiesce(kDeadline));
+  chip_->verdict.ok = false;
+  chip_->verdict.unreachable = true;
+  (void)device_.start_reset({}).get();
+  EXPECT_TRUE(device_.release(true, "peer closed"));
+  EXPECT_EQ(device_.view().state, shm::DeviceState::kLost);
+  EXPECT_EQ(device_.open().error().code, Code::kOffBus);
 }
 
 // An aborted reset leaves state and handles as they were.

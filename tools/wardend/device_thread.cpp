@@ -5,12 +5,20 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include <utility>
+
 namespace warden::daemon {
 
 namespace {
 
 constexpr std::size_t kMaxQueuedJobs = 4096;
 constexpr std::chrono::seconds kTelemetryLifetime{1};
+
+// Empty when it was good.
+std::string failure_of(const chip::ResetReport& report) {
+  if (report.ok) return {};
+  return report.reason.empty() ? "the reset could not be proven" : report.reason;
+}
 
 }  // namespace
 
@@ -94,31 +102,29 @@ void DeviceThread::push(Job job) {
   changed_.notify_all();
 }
 
-bool DeviceThread::refresh_telemetry(std::function<void()> done) {
+bool DeviceThread::refresh_telemetry(std::function<void(const Status&)> done) {
   const std::scoped_lock lock(mutex_);
   const bool fresh = telemetry_ && std::chrono::steady_clock::now() - telemetry_time_ < kTelemetryLifetime;
   // Not during a reset, and not for a card whose reset failed: it would only run into timeouts.
   if (fresh || !chip_ || gate_ != Gate::kOpen || state_ != shm::DeviceState::kReady) return false;
   if (telemetry_queued_) return true;
   telemetry_queued_ = true;
-  push([this, done = std::move(done)](chip::Chip& chip) {
-    read_telemetry(chip);
-    done();
-  });
+  push([this, done = std::move(done)](chip::Chip& chip) { done(read_telemetry(chip)); });
   return true;
 }
 
-void DeviceThread::read_telemetry(chip::Chip& chip) {
+Status DeviceThread::read_telemetry(chip::Chip& chip) {
   Result<chip::Telemetry> telemetry = chip.telemetry();
   const std::scoped_lock lock(mutex_);
   telemetry_queued_ = false;
   telemetry_.reset();
-  if (telemetry) {
-    telemetry_ = *telemetry;
-    telemetry_time_ = std::chrono::steady_clock::now();
-  } else {
+  if (!telemetry) {
     spdlog::warn("{}: telemetry: {}", name_, telemetry.error().message);
+    return std::unexpected(std::move(telemetry).error());
   }
+  telemetry_ = *telemetry;
+  telemetry_time_ = std::chrono::steady_clock::now();
+  return {};
 }
 
 void DeviceThread::lose(const std::string& reason) {
@@ -158,13 +164,19 @@ std::future<chip::ResetReport> DeviceThread::start_reset(std::shared_ptr<Externa
       options.await_external = [&external] { external->wait(); };
     }
     options.observer = [this](chip::ResetStep step) { spdlog::info("{}: {}", name_, chip::to_string(step)); };
-    promise->set_value(chip.warm_reset(options));
+    chip::ResetReport report = chip.warm_reset(options);
+    {
+      const std::scoped_lock state_lock(mutex_);
+      verdict_ = report;
+    }
+    promise->set_value(std::move(report));
   });
   return verdict;
 }
 
 bool DeviceThread::release(bool touched, const std::string& failure) {
   const std::scoped_lock lock(mutex_);
+  const std::optional<chip::ResetReport> own = std::exchange(verdict_, std::nullopt);
   gate_ = Gate::kOpen;
   reset_id_ = 0;
   if (!chip_) return false;
@@ -172,8 +184,9 @@ bool DeviceThread::release(bool touched, const std::string& failure) {
   telemetry_.reset();
   if (!touched) return false;
   const shm::DeviceState before = state_;
-  state_ = failure.empty() ? shm::DeviceState::kReady : shm::DeviceState::kFailed;
-  reason_ = failure;
+  reason_ = own ? failure_of(*own) : failure;
+  state_ = reason_.empty() ? shm::DeviceState::kReady : shm::DeviceState::kFailed;
+  if (own && own->unreachable) state_ = shm::DeviceState::kLost;  // no reset will bring it back
   return state_ != before;
 }
 

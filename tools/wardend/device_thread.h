@@ -54,9 +54,9 @@ class DeviceThread final : public ResetTarget {
   [[nodiscard]] Result<std::uint64_t> open() const;
   // Runs `job` on the device's thread, unless the reset, the epoch or the card's state forbid it.
   [[nodiscard]] Status submit(const Session& session, std::uint64_t epoch, Job job);
-  // Reads telemetry if what is known is older than a second; calls `done` on the device's thread. False: nothing to
-  // wait for.
-  bool refresh_telemetry(std::function<void()> done);
+  // Reads telemetry if what is known is older than a second; calls `done` on the device's thread, with how that went.
+  // False: nothing to wait for.
+  bool refresh_telemetry(std::function<void(const Status&)> done);
   // The transport is gone for good.
   void lose(const std::string& reason);
 
@@ -64,7 +64,8 @@ class DeviceThread final : public ResetTarget {
   void announce(std::uint64_t reset_id);
   [[nodiscard]] Status quiesce(std::chrono::milliseconds bound) override;
   [[nodiscard]] std::future<chip::ResetReport> start_reset(std::shared_ptr<ExternalReset> external) override;
-  // Opens the gate. `touched`: a reset was tried and this is its verdict, empty when good. True: the card's state is
+  // Opens the gate. `touched`: a reset was tried and this is its verdict, empty when good. Of several cards that were
+  // reset together each answers for itself: its own verdict counts, where there is one. True: the card's state is
   // another one than before.
   bool release(bool touched, const std::string& failure);
 
@@ -75,7 +76,7 @@ class DeviceThread final : public ResetTarget {
   [[nodiscard]] Status usable() const;
   void push(Job job);
   void run();
-  void read_telemetry(chip::Chip& chip);
+  Status read_telemetry(chip::Chip& chip);
 
   const std::string name_;
   const std::unique_ptr<chip::Chip> chip_;
@@ -90,6 +91,7 @@ class DeviceThread final : public ResetTarget {
   std::uint64_t epoch_ = 0;
   shm::DeviceState state_ = shm::DeviceState::kReady;
   std::string reason_;
+  std::optional<chip::ResetReport> verdict_;  // of the reset under way, from its end until release()
   chip::Identity identity_;
   std::optional<chip::Telemetry> telemetry_;
   std::chrono::steady_clock::time_point telemetry_time_;

@@ -97,12 +97,7 @@ Status RequestHandler::open_device(const SessionPointer& session, const shm::Pac
 Status RequestHandler::access_tile(const SessionPointer& session, shm::Packet packet) {
   const std::uint32_t request = packet.header.request;
   const auto lost = [this](std::uint32_t index, const std::string& reason) {
-    parts_.mailbox.post([this, index, reason] {
-      spdlog::error("{} is lost: {}", parts_.devices.at(index).name(), reason);
-      parts_.devices.at(index).lose(reason);
-      parts_.devices.publish_row(index);
-      parts_.devices.publish_change(index, parts_.board);
-    });
+    parts_.mailbox.post([this, index, reason] { lose_device(index, reason); });
   };
   Result<TileJob> job = make_tile_job(session, std::move(packet), parts_.replier, lost);
   if (!job) return std::unexpected(std::move(job).error());
@@ -122,6 +117,13 @@ Status RequestHandler::access_tile(const SessionPointer& session, shm::Packet pa
   }
   if (!submitted) parts_.replier.refuse(*session, request, submitted.error());
   return {};
+}
+
+void RequestHandler::lose_device(std::uint32_t index, const std::string& reason) {
+  spdlog::error("{} is lost: {}", parts_.devices.at(index).name(), reason);
+  parts_.devices.at(index).lose(reason);
+  parts_.devices.publish_row(index);
+  parts_.devices.publish_change(index, parts_.board);
 }
 
 Status RequestHandler::reset(const SessionPointer& session, const shm::Packet& packet) {
@@ -193,8 +195,9 @@ Status RequestHandler::extend(const SessionPointer& session, const shm::Packet& 
 void RequestHandler::list_devices(const SessionPointer& session, std::uint32_t request) {
   PendingListing listing{session, request, 0, std::chrono::steady_clock::now() + kTelemetryPatience};
   for (std::uint32_t index = 0; index < parts_.devices.count(); ++index) {
-    const bool awaited = parts_.devices.at(index).refresh_telemetry([this, index] {
-      parts_.mailbox.post([this, index] {
+    const bool awaited = parts_.devices.at(index).refresh_telemetry([this, index](const Status& read) {
+      parts_.mailbox.post([this, index, read] {
+        if (!read && read.error().code == Code::kDisconnected) lose_device(index, read.error().message);
         for (PendingListing& waiting : listings_) waiting.awaited_devices &= ~(std::uint64_t{1} << index);
         send_listings();
       });

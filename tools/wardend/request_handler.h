@@ -51,6 +51,7 @@ class RequestHandler {
   [[nodiscard]] Status listen(const SessionPointer& session, const shm::Packet& packet);
   [[nodiscard]] Status open_device(const SessionPointer& session, const shm::Packet& packet);
   [[nodiscard]] Status access_tile(const SessionPointer& session, shm::Packet packet);
+  void lose_device(std::uint32_t index, const std::string& reason);
   [[nodiscard]] Status reset(const SessionPointer& session, const shm::Packet& packet);
   [[nodiscard]] Status report(const SessionPointer& session, const shm::Packet& packet);
   [[nodiscard]] Status extend(const SessionPointer& session, const shm::Packet& packet);
