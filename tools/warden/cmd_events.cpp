@@ -29,7 +29,7 @@ std::string json_line(const Event& event) {
 }
 
 std::string details_of(const Event& event) {
-  const std::string text = printable(event.text);
+  std::string text = printable(event.text);
   if (event.kind == "announce") return fmt::format("{} ({})", fmt::join(event.devices, ", "), text);
   if (event.kind == "phase") return event.phase;
   if (event.kind == "result") return event.result + (text.empty() ? "" : ": " + text);
