@@ -7,13 +7,13 @@ export DESTDIR
 .DEFAULT_GOAL := build
 .NOTPARALLEL:
 .PHONY: build demo test check format-check lint headers-check house-check test-asan test-tsan bench install up down \
-        format clean help dependencies check-dependencies
+        format clean help programs dependencies check-dependencies
 
 build: dependencies  ## Build everything; programs land in build/release/bin (this is what plain `make` does)
 	cmake --preset release --log-level=NOTICE
 	cmake --build --preset release
 
-demo: build  ## Watch a running workload pause, the simulated card reset, the reset proven, the workload resume
+demo: programs  ## Watch a running workload pause, the simulated card reset, the reset proven, the workload resume
 	tools/demo/demo build/release/bin
 
 test: build  ## Build and run all tests
@@ -50,7 +50,7 @@ bench: build  ## Measure beside baselines; prints a table and writes build/bench
 install: build  ## Install to PREFIX (default /usr/local) below DESTDIR (default none)
 	cmake --install build/release --prefix "$(PREFIX)"
 
-up: build  ## Start a simulated card and a daemon to play with
+up: programs  ## Start a simulated card and a daemon to play with
 	tools/demo/up build/release/bin
 
 down:  ## Stop what `make up` started
@@ -65,8 +65,16 @@ clean:  ## Remove everything that was built
 help:  ## This list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 16
 
+programs: dependencies
+	cmake --preset release --log-level=NOTICE
+	cmake --build --preset programs
+
 dependencies:
 	@tools/setup/install-dependencies packages.txt
 
-check-dependencies:
+check-programs: dependencies
+	cmake --preset release --log-level=NOTICE
+	cmake --build --preset programs
+
+dependencies:
 	@tools/setup/install-dependencies packages.txt packages-check.txt

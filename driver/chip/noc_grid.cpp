@@ -147,17 +147,20 @@ Result<NocGrid::Place> NocGrid::resolve(Tile tile) const {
 }
 
 Result<TileRectangle> NocGrid::resolve(TileRectangle tiles) const {
-  const auto x1 = untranslate_x(tiles.first.x);
-  const auto x2 = untranslate_x(tiles.last.x);
-  const auto y1 = untranslate_y(tiles.first.y);
-  const auto y2 = untranslate_y(tiles.last.y);
-  const auto is_tensix = [](auto x, auto y) { return x && y && kind_of({*x, *y}) == TileKind::kTensix; };
-  if (!is_tensix(x1, y1) || !is_tensix(x2, y2)) {
+  const auto tensix = [this](Tile tile) -> std::optional<Tile> {
+    const auto x = untranslate_x(tile.x);
+    const auto y = untranslate_y(tile.y);
+    if (!x || !y || kind_of({*x, *y}) != TileKind::kTensix) return std::nullopt;
+    return Tile{*x, *y};
+  };
+  const auto one = tensix(tiles.first);
+  const auto other = tensix(tiles.last);
+  if (!one || !other) {
     return fail(Code::kInvalidArgument, fmt::format("a broadcast begins and ends on a Tensix tile: ({},{}) to ({},{})",
                                                     tiles.first.x, tiles.first.y, tiles.last.x, tiles.last.y));
   }
-  const auto [left, right] = std::minmax(*x1, *x2);
-  auto [top, bottom] = std::minmax(*y1, *y2);
+  const auto [left, right] = std::minmax(one->x, other->x);
+  auto [top, bottom] = std::minmax(one->y, other->y);
   // An edge on a fused-off row (or, after that, an Ethernet row) moves inwards: a multicast must start and end on
   // tiles that take part.
   const auto takes_part = [this](std::uint8_t y) { return is_tensix_row(y) && !row_is_harvested(y); };

@@ -189,7 +189,7 @@ Status WarmReset::save_clock() {
 
 // Any window will do that is aimed at something: its register reads otherwise once the card has forgotten it.
 Status WarmReset::save_window() {
-  auto lease = subject_.memory.window_to({grid_->first_tensix(), TileKind::kTensix}, subject_.canary);
+  auto lease = subject_.memory.window_to({grid_.first_tensix(), TileKind::kTensix}, subject_.canary);
   if (!lease) return std::unexpected(std::move(lease).error());
   window_config_ = wormhole::kWindowConfig + lease->index() * wormhole::kWindowConfigStride;
   auto value = read64(subject_.bar0, window_config_);
@@ -200,15 +200,15 @@ Status WarmReset::save_window() {
 }
 
 Status WarmReset::plant_canary() {
-  const Tile tile = grid_->first_tensix();
-  auto original = subject_.memory.read32(*grid_, tile, subject_.canary);
+  const Tile tile = grid_.first_tensix();
+  auto original = subject_.memory.read32(grid_, tile, subject_.canary);
   if (!original) return std::unexpected(std::move(original).error());
   canary_original_ = *original;
   canary_planted_ = std::random_device{}() | 1;  // never 0, which is what a cleared memory holds
   if (canary_planted_ == canary_original_) canary_planted_ ^= 2;
-  auto wrote = subject_.memory.write32(*grid_, tile, subject_.canary, canary_planted_);
+  auto wrote = subject_.memory.write32(grid_, tile, subject_.canary, canary_planted_);
   if (!wrote) return wrote;
-  auto back = subject_.memory.read32(*grid_, tile, subject_.canary);
+  auto back = subject_.memory.read32(grid_, tile, subject_.canary);
   if (!back) return std::unexpected(std::move(back).error());
   if (*back != canary_planted_) {
     return fail(Code::kFailed, fmt::format("L1 of tile ({},{}) does not hold what is written: {:#010x} reads {:#010x}",
@@ -284,10 +284,10 @@ void WarmReset::step_back() {
   if (!config_.set_command(saved_command_, wormhole::kCommandMarker)) return;
   lost_ = false;
   (void)subject_.bar0.map();
-  const Tile tile = grid_->first_tensix();
-  auto now = subject_.memory.read32(*grid_, tile, subject_.canary);
+  const Tile tile = grid_.first_tensix();
+  auto now = subject_.memory.read32(grid_, tile, subject_.canary);
   if (now && *now == canary_planted_) {
-    (void)subject_.memory.write32(*grid_, tile, subject_.canary, canary_original_);
+    (void)subject_.memory.write32(grid_, tile, subject_.canary, canary_original_);
   }
 }
 

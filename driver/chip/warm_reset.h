@@ -102,7 +102,7 @@ class WarmReset {
   Clock::time_point triggered_at_{};
   std::uint64_t window_config_ = 0;  // BAR0 offset of the register that is watched
   std::uint64_t window_before_ = 0;
-  std::optional<NocGrid> grid_;
+  NocGrid grid_{{}, false};  // the card's own once its ARC has answered
   std::uint32_t canary_original_ = 0;
   std::uint32_t canary_planted_ = 0;
 };

@@ -77,7 +77,7 @@ Status WarmReset::verify_window() {
 }
 
 Status WarmReset::verify_canary() {
-  auto word = subject_.memory.read32(*grid_, grid_->first_tensix(), subject_.canary);
+  auto word = subject_.memory.read32(grid_, grid_.first_tensix(), subject_.canary);
   if (!word) return std::unexpected(std::move(word).error());
   return judge(Proof::kMemory, *word != canary_planted_, fmt::format("{:#010x}", *word), "it survived the reset");
 }

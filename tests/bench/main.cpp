@@ -11,7 +11,8 @@
 
 namespace {
 
-using namespace warden;
+namespace bench = warden::bench;
+using warden::Result;
 
 struct Arguments {
   bench::Options options;
@@ -42,7 +43,7 @@ Result<bench::Entries> run_all(const Arguments& arguments) {
   for (const Benchmark& benchmark : kBenchmarks) {
     if (!arguments.only.empty() && arguments.only != benchmark.name) continue;
     auto entries = benchmark.run(arguments.options);
-    if (!entries) return wrap(std::move(entries).error(), benchmark.name);
+    if (!entries) return warden::wrap(std::move(entries).error(), benchmark.name);
     all.insert(all.end(), entries->begin(), entries->end());
   }
   return all;

@@ -3,6 +3,7 @@
 // folder with one stream socket a listener; the notifier lists the folder, connects to each socket afresh and sends one
 // byte.
 #include <dirent.h>
+#include <fmt/format.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -54,7 +55,7 @@ Status notify(const std::string& folder) {
   while (const dirent* entry = ::readdir(listing)) {
     const std::string name = entry->d_name;
     if (!name.starts_with("client_")) continue;
-    const sockaddr_un address = address_of(folder + "/" + name);
+    const sockaddr_un address = address_of(fmt::format("{}/{}", folder, name));
     const UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
     if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) continue;
     (void)::send(socket.get(), &kPreReset, 1, MSG_NOSIGNAL);

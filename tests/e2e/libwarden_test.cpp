@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // libwarden against the real wardend and a simulated card, each a process of its own.
 #include <gtest/gtest.h>
-#include <signal.h>
 
 #include <array>
+#include <csignal>
 #include <mutex>
 #include <vector>
 

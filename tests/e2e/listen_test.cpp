@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <cstring>
 #include <functional>
 #include <nlohmann/json.hpp>
 #include <sstream>
@@ -243,7 +244,9 @@ TEST_F(Listen, ForwardsSignals) {
 TEST_F(Listen, CtrlCReachesTheCommandOnce) {
   int master = -1;
   int slave = -1;
-  ASSERT_EQ(::openpty(&master, &slave, nullptr, nullptr, nullptr), 0);
+  if (::openpty(&master, &slave, nullptr, nullptr, nullptr) != 0) {
+    GTEST_SKIP() << "no terminal to be had here: " << std::strerror(errno);
+  }
   Process::Options options;
   options.stdin_fd = slave;
   const std::string script =

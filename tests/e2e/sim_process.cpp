@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <poll.h>
-#include <signal.h>
 #include <spawn.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -16,6 +15,7 @@
 
 #include <array>
 #include <cerrno>
+#include <csignal>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
@@ -103,8 +103,8 @@ TemporaryDirectory::~TemporaryDirectory() {
 
 SimProcess::SimProcess(std::vector<std::string> arguments) : SimProcess("", std::move(arguments)) {}
 
-SimProcess::SimProcess(std::string directory, std::vector<std::string> arguments)
-    : directory_(directory.empty() ? own_directory_.path() : std::move(directory)) {
+SimProcess::SimProcess(const std::string& directory, std::vector<std::string> arguments)
+    : directory_(directory.empty() ? own_directory_.path() : directory) {
   Pipe output = make_pipe();
   Pipe errors = make_pipe();
   arguments.insert(arguments.begin(), {"--dir", directory_});

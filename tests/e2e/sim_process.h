@@ -42,7 +42,7 @@ class TemporaryDirectory {
 class SimProcess {
  public:
   explicit SimProcess(std::vector<std::string> arguments = {});
-  SimProcess(std::string directory, std::vector<std::string> arguments);
+  SimProcess(const std::string& directory, std::vector<std::string> arguments);
   SimProcess(const SimProcess&) = delete;
   SimProcess& operator=(const SimProcess&) = delete;
   ~SimProcess();

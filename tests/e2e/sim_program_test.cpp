@@ -2,13 +2,13 @@
 // warden-sim as a program: what it refuses, what it leaves behind, its control socket, its appetite for memory.
 #include <gtest/gtest.h>
 #include <linux/vfio.h>
-#include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <csignal>
 #include <cstring>
 #include <filesystem>
 #include <fstream>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A listener in a process of its own for tests: `wardend_listener SOCKET NAME ack|silent|extend`. Prints one line at
-// each step, and lives until it is killed or its standard input ends.
+// each step, and lives until it is killed.
 #include <unistd.h>
 #include <warden/listener.h>
 
@@ -8,8 +8,10 @@
 #include <future>
 #include <string>
 
-int main(int argc, char** argv) {
-  using namespace warden;
+namespace warden {
+namespace {
+
+int run(int argc, char** argv) {
   if (argc != 4) return 2;
   const std::string mode = argv[3];
   AttachOptions attach;
@@ -44,8 +46,10 @@ int main(int argc, char** argv) {
   started_listener.set_value(started->get());
   std::printf("listening\n");
   std::fflush(stdout);
-  char byte = 0;
-  while (::read(STDIN_FILENO, &byte, 1) > 0) {
-  }
-  ::pause();
+  for (;;) ::pause();
 }
+
+}  // namespace
+}  // namespace warden
+
+int main(int argc, char** argv) { return warden::run(argc, argv); }

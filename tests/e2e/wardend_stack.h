@@ -52,7 +52,7 @@ struct SpawnOptions {
 class Process {
  public:
   Process() = default;
-  Process(const std::vector<std::string>& command, const SpawnOptions& options = {});
+  explicit Process(const std::vector<std::string>& command, const SpawnOptions& options = {});
   Process(Process&& other) noexcept;
   Process& operator=(Process&& other) noexcept;
   ~Process();

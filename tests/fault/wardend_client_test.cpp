@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Clients that die or misbehave: they harm themselves, and nobody else notices.
 #include <gtest/gtest.h>
-#include <signal.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -9,6 +8,7 @@
 #include <warden/reset.h>
 
 #include <array>
+#include <csignal>
 #include <future>
 #include <random>
 

@@ -2,11 +2,11 @@
 // wardend killed at every stage of a reset: whoever was told of it hears its end, and the card is never let go while
 // the keeper lives.
 #include <gtest/gtest.h>
-#include <signal.h>
 #include <unistd.h>
 #include <warden/listener.h>
 #include <warden/reset.h>
 
+#include <csignal>
 #include <future>
 #include <map>
 #include <mutex>

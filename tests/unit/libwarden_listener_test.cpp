@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Listeners with a thread: what they hear, when they answer, and what a restart or a lap does to them.
 #include <gtest/gtest.h>
-#include <signal.h>
+
+#include <csignal>
 
 #include "tests/unit/libwarden_fixture.h"
 

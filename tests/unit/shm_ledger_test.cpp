@@ -2,8 +2,9 @@
 // Ledger and doorbell between two processes.
 #include <fcntl.h>
 #include <gtest/gtest.h>
-#include <signal.h>
 #include <unistd.h>
+
+#include <csignal>
 
 #include "shm/ledger.h"
 #include "tests/unit/shm_test_support.h"

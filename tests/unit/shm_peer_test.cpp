@@ -2,9 +2,10 @@
 // Who is at the other end: real processes over real sockets.
 #include <gtest/gtest.h>
 #include <poll.h>
-#include <signal.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+
+#include <csignal>
 
 #include "shm/peer.h"
 #include "shm/socket.h"

@@ -2,11 +2,11 @@
 // Children for tests: something run in a process of its own, always waited for, and waiting with a deadline.
 #pragma once
 
-#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <chrono>
+#include <csignal>
 #include <functional>
 #include <string>
 #include <thread>

@@ -16,10 +16,8 @@
 #include "tools/wardend/state_directory.h"
 #include "tools/wardend/worker.h"
 
+namespace warden::daemon {
 namespace {
-
-using namespace warden;
-using namespace warden::daemon;
 
 void set_up_logging(const std::string& level) {
   auto logger = spdlog::stderr_logger_mt("wardend");
@@ -70,9 +68,7 @@ Result<int> serve(const Options& options) {
   return status;
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
+int run(int argc, char** argv) {
   const auto parsed = parse_options(argc, argv);
   if (const int* status = std::get_if<int>(&parsed)) return *status;
   const auto& options = std::get<Options>(parsed);
@@ -84,3 +80,8 @@ int main(int argc, char** argv) {
   fmt::print(stderr, "wardend: {}\n", status.error().message);
   return 1;
 }
+
+}  // namespace
+}  // namespace warden::daemon
+
+int main(int argc, char** argv) { return warden::daemon::run(argc, argv); }
