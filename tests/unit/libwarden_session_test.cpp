@@ -12,7 +12,6 @@ namespace warden {
 namespace {
 
 using test::ScriptedAnswer;
-using test::ScriptedWardend;
 
 int accept_from(int listening) {
   pollfd poll_fd{.fd = listening, .events = POLLIN, .revents = 0};

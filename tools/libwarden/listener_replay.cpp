@@ -190,7 +190,7 @@ std::optional<shm::Event> ListenerReplay::find_event(shm::EventKind kind, std::u
   for (std::uint64_t number = count; number > oldest; --number) {
     auto event = directory.event(number - 1);
     if (!event || !*event) return std::nullopt;  // overwritten meanwhile, and so is everything before it
-    if ((*event)->kind == kind && (*event)->reset_id == reset_id) return std::move(**event);
+    if ((*event)->kind == kind && (*event)->reset_id == reset_id) return std::move(*event);
   }
   return std::nullopt;
 }
