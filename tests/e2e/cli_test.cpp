@@ -17,8 +17,8 @@ using testing::HasSubstr;
 
 class Cli : public testing::Test {
  protected:
-  void SetUp() override { ASSERT_TRUE(host.start()) << host.why(); }
-  Host host;
+  void SetUp() override { ASSERT_TRUE(host_.start()) << host_.why(); }
+  Host host_;
 };
 
 std::ptrdiff_t lines_in(const std::string& text) { return std::ranges::count(text, '\n'); }
@@ -104,10 +104,10 @@ TEST(CliAlone, CompletesInBash) {
 
 // The listing shows the card, in words and in JSON.
 TEST_F(Cli, ListsDevices) {
-  Process table = host.run("warden", {"devices"});
+  Process table = host_.run("warden", {"devices"});
   EXPECT_EQ(table.wait(), 0);
   EXPECT_THAT(table.out(), testing::ContainsRegex("chip0.sock +wormhole +n150 +ready"));
-  Process listing = host.run("warden", {"devices", "--json"});
+  Process listing = host_.run("warden", {"devices", "--json"});
   EXPECT_EQ(listing.wait(), 0);
   const json devices = json::parse(listing.out());
   ASSERT_EQ(devices.size(), 1U);
@@ -116,9 +116,9 @@ TEST_F(Cli, ListsDevices) {
 
 // A listener is listed with its name and what it listens to.
 TEST_F(Cli, ListsSessions) {
-  Process listener = host.run("listener_example", {"pause"});
+  Process listener = host_.run("listener_example", {"pause"});
   ASSERT_TRUE(listener.wait_for_line("attached")) << listener.output();
-  Process listing = host.run("warden", {"sessions", "--json"});
+  Process listing = host_.run("warden", {"sessions", "--json"});
   EXPECT_EQ(listing.wait(), 0);
   const json sessions = json::parse(listing.out());
   EXPECT_TRUE(std::ranges::any_of(sessions, [&](const json& session) {
@@ -128,9 +128,9 @@ TEST_F(Cli, ListsSessions) {
 
 // A good reset: progress on stderr, proofs and the verdict on stdout, status 0.
 TEST_F(Cli, ResetsAndShowsProofs) {
-  Process listener = host.run("listener_example", {"pause"});
+  Process listener = host_.run("listener_example", {"pause"});
   ASSERT_TRUE(listener.wait_for_line("attached")) << listener.output();
-  Process reset = host.run("warden", {"reset", "--reason", "test"});
+  Process reset = host_.run("warden", {"reset", "--reason", "test"});
   EXPECT_EQ(reset.wait(), 0) << reset.output();
   EXPECT_THAT(reset.out(), HasSubstr("OK reset 1: 1 device, 1 listener"));
   EXPECT_THAT(reset.out(), HasSubstr("marker"));
@@ -141,9 +141,9 @@ TEST_F(Cli, ResetsAndShowsProofs) {
 
 // The report as JSON: every member that is promised, and nothing else on stdout.
 TEST_F(Cli, ReportsAsJson) {
-  Process listener = host.run("listener_example", {"pause"});
+  Process listener = host_.run("listener_example", {"pause"});
   ASSERT_TRUE(listener.wait_for_line("attached")) << listener.output();
-  Process reset = host.run("warden", {"reset", "--json", "--device", "0"});
+  Process reset = host_.run("warden", {"reset", "--json", "--device", "0"});
   EXPECT_EQ(reset.wait(), 0) << reset.output();
   const json report = json::parse(reset.out());
   EXPECT_EQ(report["id"], 1);
@@ -161,8 +161,8 @@ TEST_F(Cli, ReportsAsJson) {
 
 // A card that ignores its reset: FAILED with the reason, and status 1.
 TEST_F(Cli, SaysWhenAResetFailed) {
-  ASSERT_TRUE(host.simulator({"fault", "0", "reset-ignored"}));
-  Process reset = host.run("warden", {"reset"});
+  ASSERT_TRUE(host_.simulator({"fault", "0", "reset-ignored"}));
+  Process reset = host_.run("warden", {"reset"});
   EXPECT_EQ(reset.wait(), 1);
   EXPECT_THAT(reset.out(), testing::ContainsRegex("FAILED reset 1: .*marker"));
   EXPECT_THAT(reset.out(), HasSubstr("NOT proven"));
@@ -170,10 +170,10 @@ TEST_F(Cli, SaysWhenAResetFailed) {
 
 // A listener that never answers, under `abort`: the card stays as it is, and the status is 1.
 TEST_F(Cli, AbortsWhenAListenerStaysSilent) {
-  Process listener = host.run("listener_example", {"pause"});
+  Process listener = host_.run("listener_example", {"pause"});
   ASSERT_TRUE(listener.wait_for_line("attached")) << listener.output();
   listener.signal(SIGSTOP);
-  Process reset = host.run("warden", {"reset", "--timeout", "100ms", "--on-timeout", "abort"});
+  Process reset = host_.run("warden", {"reset", "--timeout", "100ms", "--on-timeout", "abort"});
   EXPECT_EQ(reset.wait(), 1);
   EXPECT_THAT(reset.out(), HasSubstr("ABORTED reset 1: "));
 }
@@ -183,7 +183,7 @@ TEST_F(Cli, NamesAnUnknownDevice) {
   for (const std::vector<std::string>& command : {std::vector<std::string>{"reset", "--device", "nonesuch"},
                                                   {"peek", "nonesuch", "1,1", "0"},
                                                   {"listen", "--on-reset", "pause", "--device", "nonesuch"}}) {
-    Process warden = host.run("warden", command);
+    Process warden = host_.run("warden", command);
     EXPECT_EQ(warden.wait(), 1) << json(command);
     EXPECT_THAT(warden.err(), HasSubstr("nonesuch"));
   }
@@ -191,22 +191,22 @@ TEST_F(Cli, NamesAnUnknownDevice) {
 
 // What is poked can be peeked, in memory and word by word; a tile that is not there is refused.
 TEST_F(Cli, PokesAndPeeks) {
-  EXPECT_EQ(host.run("warden", {"poke", "0", "1,1", "0x20001", "0x64636261"}).wait(), 0);
-  Process bytes = host.run("warden", {"peek", "0", "1,1", "0x20000", "16"});
+  EXPECT_EQ(host_.run("warden", {"poke", "0", "1,1", "0x20001", "0x64636261"}).wait(), 0);
+  Process bytes = host_.run("warden", {"peek", "0", "1,1", "0x20000", "16"});
   EXPECT_EQ(bytes.wait(), 0);
   EXPECT_THAT(bytes.out(), HasSubstr("00 61 62 63 64 00"));
   EXPECT_THAT(bytes.out(), HasSubstr("|.abcd."));
-  Process words = host.run("warden", {"peek", "--word", "0", "1,1", "0x20000", "8"});
+  Process words = host_.run("warden", {"peek", "--word", "0", "1,1", "0x20000", "8"});
   EXPECT_EQ(words.wait(), 0);
   EXPECT_EQ(words.out(), "000020000  63626100\n000020004  00000064\n");
-  EXPECT_EQ(host.run("warden", {"peek", "0", "200,200", "0"}).wait(), 1);
+  EXPECT_EQ(host_.run("warden", {"peek", "0", "200,200", "0"}).wait(), 1);
 }
 
 // Everything that happens in a reset comes by, in order, to who follows.
 TEST_F(Cli, FollowsEvents) {
-  Process events = host.run("warden", {"events", "--json", "--history"});
+  Process events = host_.run("warden", {"events", "--json", "--history"});
   ASSERT_TRUE(events.wait_for_line("session_opened")) << events.output();
-  Process reset = host.run("warden", {"reset"});
+  Process reset = host_.run("warden", {"reset"});
   EXPECT_EQ(reset.wait(), 0) << reset.output();
   for (const char* text :
        {"\"kind\":\"announce\"", "\"phase\":\"resetting\"", "\"phase\":\"verified\"", "\"kind\":\"result\""}) {
@@ -214,7 +214,7 @@ TEST_F(Cli, FollowsEvents) {
     ASSERT_TRUE(line) << text << " in " << events.output();
     EXPECT_EQ(json::parse(*line)["reset"], 1) << *line;
   }
-  Process history = host.run("warden", {"events", "--no-follow"});
+  Process history = host_.run("warden", {"events", "--no-follow"});
   EXPECT_EQ(history.wait(), 0);
   EXPECT_THAT(history.out(), testing::ContainsRegex("result +reset 1 +ok"));
 }

@@ -207,16 +207,13 @@ TEST_F(Container, AnotherWardendIsFoundAgain) {
 // Proves that the command behind `warden listen`, named by a pid that means something else on the host, is the one
 // wardend watches.
 TEST_F(Container, SubjectIsTranslated) {
-  const Process wrapper =
-      run_in_container(socket_directory(), {"warden", "listen", "--on-reset", "pause", "--", "sleep", "3600"});
-  const auto deadline = std::chrono::steady_clock::now() + kDeadline;
-  json session;
-  while ((session = session_named("sleep")).empty()) {
-    ASSERT_FALSE(wrapper.has_ended()) << wrapper.output();
-    ASSERT_LT(std::chrono::steady_clock::now(), deadline);
-  }
+  Process wrapper = run_in_container(socket_directory(), {"warden", "listen", "--on-reset", "pause", "--", "sh", "-c",
+                                                          "echo running; sleep 3600; true"});
+  ASSERT_TRUE(wrapper.wait_for_line("running")) << wrapper.output();
+  const json session = session_named("sh");
+  ASSERT_FALSE(session.empty());
   const int subject = session.at("subject");
-  EXPECT_EQ(first_line_of("/proc/" + std::to_string(subject) + "/comm"), "sleep") << session;
+  EXPECT_EQ(first_line_of("/proc/" + std::to_string(subject) + "/comm"), "sh") << session;
   EXPECT_NE(status_numbers(subject, "NSpid").back(), subject) << session;
   EXPECT_EQ(namespace_of(std::to_string(subject), "pid"),
             namespace_of(std::to_string(session.at("pid").get<int>()), "pid"));

@@ -46,7 +46,7 @@ class Listen : public testing::Test {
  protected:
   void SetUp() override {
     ASSERT_EQ(::prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
-    ASSERT_TRUE(host.start()) << host.why();
+    ASSERT_TRUE(host_.start()) << host_.why();
   }
 
   // Daemons of a command survive the death of its group: whatever a failed test leaves is below us.
@@ -58,18 +58,18 @@ class Listen : public testing::Test {
   Process listen(const char* on_reset, std::vector<std::string> command, Process::Options options = {}) {
     std::vector<std::string> arguments = {"listen", "--on-reset", on_reset, "--"};
     arguments.insert(arguments.end(), command.begin(), command.end());
-    return host.run("warden", std::move(arguments), std::move(options));
+    return host_.run("warden", std::move(arguments), std::move(options));
   }
 
   // A listener that does not answer until release(): a reset stays in its first phase meanwhile.
   void hold_resets() {
-    blocker.emplace(host.run("listener_example", {"pause"}));
-    ASSERT_TRUE(blocker->wait_for_line("attached")) << blocker->output();
-    blocker->signal(SIGSTOP);
+    blocker_.emplace(host_.run("listener_example", {"pause"}));
+    ASSERT_TRUE(blocker_->wait_for_line("attached")) << blocker_->output();
+    blocker_->signal(SIGSTOP);
   }
-  void release() const { blocker->signal(SIGCONT); }
+  void release() const { blocker_->signal(SIGCONT); }
 
-  Process reset() { return host.run("warden", {"reset", "--timeout", "50s"}); }
+  Process reset() { return host_.run("warden", {"reset", "--timeout", "50s"}); }
 
   // The pid that a command's shell printed as "pid N".
   static pid_t printed_pid(Process& process) {
@@ -77,8 +77,8 @@ class Listen : public testing::Test {
     return line ? static_cast<pid_t>(std::stol(line->substr(line->find("pid ") + 4))) : 0;
   }
 
-  Host host;
-  std::optional<Process> blocker;
+  Host host_;
+  std::optional<Process> blocker_;
 };
 
 // While a reset waits for others, everything of the command stands still, a daemon of its own session too; after it,
@@ -177,8 +177,8 @@ TEST_F(Listen, CommandGoesOnAfterWardendDied) {
   const pid_t pid = printed_pid(command);
   Process reset = this->reset();
   ASSERT_TRUE(command.wait_for_line("reset 1: paused")) << command.output();
-  ::kill(-host.daemon().pid(), SIGKILL);  // keeper and worker
-  ASSERT_TRUE(host.start_daemon()) << host.why();
+  ::kill(-host_.daemon().pid(), SIGKILL);  // keeper and worker
+  ASSERT_TRUE(host_.start_daemon()) << host_.why();
   EXPECT_TRUE(becomes([&] { return runs(pid); })) << command.output();
   ::kill(pid, SIGKILL);
   EXPECT_EQ(command.wait(), 137);
@@ -200,10 +200,10 @@ TEST_F(Listen, StopsTheCommand) {
 // A command that does not care about SIGTERM gets SIGKILL after the time that was set; more time is asked for till
 // then.
 TEST_F(Listen, KillsWhatDoesNotStop) {
-  Process command = host.run("warden", {"listen", "--on-reset", "stop", "--kill-after", "1s", "--", "sh", "-c",
-                                        "trap '' TERM; echo ready; while :; do sleep 0.01; done"});
+  Process command = host_.run("warden", {"listen", "--on-reset", "stop", "--kill-after", "1s", "--", "sh", "-c",
+                                         "trap '' TERM; echo ready; while :; do sleep 0.01; done"});
   ASSERT_TRUE(command.wait_for_line("ready")) << command.output();
-  Process reset = host.run("warden", {"reset", "--timeout", "200ms", "--on-timeout", "abort"});
+  Process reset = host_.run("warden", {"reset", "--timeout", "200ms", "--on-timeout", "abort"});
   EXPECT_EQ(reset.wait(), 0) << reset.output();
   EXPECT_EQ(command.wait(), 137);
 }
@@ -251,7 +251,7 @@ TEST_F(Listen, CtrlCReachesTheCommandOnce) {
   options.stdin_fd = slave;
   const std::string script =
       "trap 'n=$((n + 1)); echo interrupted $n' INT; trap 'exit $n' TERM; echo pid $$; while :; do sleep 0.01; done";
-  options.environment["WARDEN_SOCKET"] = host.socket_path();
+  options.environment["WARDEN_SOCKET"] = host_.socket_path();
   Process command({"setsid", "--ctty", "--wait", std::string(WARDEN_BIN_DIR) + "/warden", "listen", "--on-reset",
                    "pause", "--", "sh", "-c", script},
                   options);
@@ -281,9 +281,9 @@ TEST_F(Listen, LeavesStdinToTheCommand) {
 
 // Without a command, resets are printed and acknowledged at once.
 TEST_F(Listen, TellsWithoutACommand) {
-  Process listener = host.run("warden", {"listen", "--on-reset", "pause"});
+  Process listener = host_.run("warden", {"listen", "--on-reset", "pause"});
   ASSERT_TRUE(listener.wait_for_line("listening")) << listener.output();
-  Process reset = host.run("warden", {"reset", "--json", "--reason", "because"});
+  Process reset = host_.run("warden", {"reset", "--json", "--reason", "because"});
   EXPECT_EQ(reset.wait(), 0) << reset.output();
   EXPECT_THAT(reset.out(), HasSubstr("\"outcome\":\"acknowledged\""));
   EXPECT_THAT(listener.wait_for_line("reset 1 announced").value_or(""), HasSubstr("(because)"));

@@ -37,17 +37,17 @@ class ProcessTreeTest : public testing::Test {
     ASSERT_EQ(::prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
     void* memory = ::mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     ASSERT_NE(memory, MAP_FAILED);
-    shared = new (memory) Shared;
+    shared_ = new (memory) Shared;
   }
 
   void TearDown() override {
     // A relay may fork while it is being killed: again until nobody is left.
     for (;;) {
-      (void)tree.signal_all(SIGKILL);
+      (void)tree_.signal_all(SIGKILL);
       const pid_t reaped = ::waitpid(-1, nullptr, WNOHANG);
       if (reaped < 0 && errno == ECHILD) break;
     }
-    ::munmap(shared, sizeof(Shared));
+    ::munmap(shared_, sizeof(Shared));
   }
 
   pid_t start(const std::function<void()>& body) {
@@ -64,9 +64,9 @@ class ProcessTreeTest : public testing::Test {
   }
 
   testing::AssertionResult moves(int index) {
-    const std::uint64_t before = shared->beats[index];
+    const std::uint64_t before = shared_->beats[index];
     for (const auto deadline = Clock::now() + kDeadline; Clock::now() < deadline;) {
-      if (shared->beats[index] != before) return testing::AssertionSuccess();
+      if (shared_->beats[index] != before) return testing::AssertionSuccess();
       ::sched_yield();
     }
     return testing::AssertionFailure() << "beat " << index << " stands at " << before;
@@ -74,54 +74,54 @@ class ProcessTreeTest : public testing::Test {
 
   testing::AssertionResult stop() {
     for (const auto deadline = Clock::now() + kDeadline; Clock::now() < deadline;) {
-      const auto stopped = tree.stop_step();
+      const auto stopped = tree_.stop_step();
       if (!stopped) return testing::AssertionFailure() << stopped.error().message;
       if (*stopped) return testing::AssertionSuccess();
       while (::waitpid(-1, nullptr, WNOHANG) > 0) continue;  // as the guard does
     }
-    return testing::AssertionFailure() << "last running: " << tree.last_running();
+    return testing::AssertionFailure() << "last running: " << tree_.last_running();
   }
 
   // Nothing has moved although we did a lot meanwhile.
   testing::AssertionResult stand_still(int count) {
     std::uint64_t before[16];
-    for (int i = 0; i < count; ++i) before[i] = shared->beats[i];
-    for (int i = 0; i < 200; ++i) (void)tree.living_count();
+    for (int i = 0; i < count; ++i) before[i] = shared_->beats[i];
+    for (int i = 0; i < 200; ++i) (void)tree_.living_count();
     for (int i = 0; i < count; ++i) {
-      if (shared->beats[i] != before[i]) return testing::AssertionFailure() << "beat " << i << " went on";
+      if (shared_->beats[i] != before[i]) return testing::AssertionFailure() << "beat " << i << " went on";
     }
     return testing::AssertionSuccess();
   }
 
-  Shared* shared = nullptr;
-  ProcessTree tree{::getpid()};
+  Shared* shared_ = nullptr;
+  ProcessTree tree_{::getpid()};
 };
 
 // All threads stand still once "stopped" is answered, and all go on afterwards.
 TEST_F(ProcessTreeTest, StopsEveryThread) {
   constexpr int kThreads = 6;
   start([this] {
-    for (int i = 1; i < kThreads; ++i) std::thread([this, i] { beat_for_ever(shared->beats[i]); }).detach();
-    beat_for_ever(shared->beats[0]);
+    for (int i = 1; i < kThreads; ++i) std::thread([this, i] { beat_for_ever(shared_->beats[i]); }).detach();
+    beat_for_ever(shared_->beats[0]);
   });
   for (int i = 0; i < kThreads; ++i) ASSERT_TRUE(moves(i));
   ASSERT_TRUE(stop());
   EXPECT_TRUE(stand_still(kThreads));
-  EXPECT_EQ(tree.stopped_count(), 1U);
-  tree.resume();
+  EXPECT_EQ(tree_.stopped_count(), 1U);
+  tree_.resume();
   for (int i = 0; i < kThreads; ++i) EXPECT_TRUE(moves(i));
 }
 
 // A main thread may end before its process does: its zombie is not the process.
 TEST_F(ProcessTreeTest, StopsAProcessWhoseMainThreadHasEnded) {
   start([this] {
-    std::thread([this] { beat_for_ever(shared->beats[0]); }).detach();
+    std::thread([this] { beat_for_ever(shared_->beats[0]); }).detach();
     ::syscall(SYS_exit, 0);  // this thread alone, without the unwinding of pthread_exit()
   });
   ASSERT_TRUE(moves(0));
   ASSERT_TRUE(stop());
   EXPECT_TRUE(stand_still(1));
-  tree.resume();
+  tree_.resume();
   EXPECT_TRUE(moves(0));
 }
 
@@ -130,18 +130,18 @@ TEST_F(ProcessTreeTest, FindsDaemonsByTheSubreaper) {
   start([this] {
     if (::fork() == 0) {
       ::setsid();
-      if (::fork() == 0) beat_for_ever(shared->beats[0]);
+      if (::fork() == 0) beat_for_ever(shared_->beats[0]);
       ::_exit(0);
     }
     ::waitpid(-1, nullptr, 0);
-    beat_for_ever(shared->beats[1]);
+    beat_for_ever(shared_->beats[1]);
   });
   ASSERT_TRUE(moves(0));
   ASSERT_TRUE(moves(1));
   ASSERT_TRUE(stop());
   EXPECT_TRUE(stand_still(2));
-  EXPECT_EQ(tree.stopped_count(), 2U);
-  tree.resume();
+  EXPECT_EQ(tree_.stopped_count(), 2U);
+  tree_.resume();
   EXPECT_TRUE(moves(0));
   EXPECT_TRUE(moves(1));
 }
@@ -149,12 +149,12 @@ TEST_F(ProcessTreeTest, FindsDaemonsByTheSubreaper) {
 // A relay: each process forks the next and dies, so that every walk finds another one. It must be caught all the same.
 TEST_F(ProcessTreeTest, CatchesARelayOfForks) {
   start([this] {
-    while (::fork() == 0) shared->beats[0].fetch_add(1);
+    while (::fork() == 0) shared_->beats[0].fetch_add(1);
   });
   ASSERT_TRUE(moves(0));
   ASSERT_TRUE(stop());
   EXPECT_TRUE(stand_still(1));
-  tree.resume();
+  tree_.resume();
   EXPECT_TRUE(moves(0));
 }
 
@@ -162,13 +162,13 @@ TEST_F(ProcessTreeTest, CatchesARelayOfForks) {
 TEST_F(ProcessTreeTest, StopsATreeThatGrows) {
   constexpr std::uint64_t kMost = 60;
   start([this] {
-    while (shared->beats[1].fetch_add(1) < kMost) (void)::fork();
-    beat_for_ever(shared->beats[0]);
+    while (shared_->beats[1].fetch_add(1) < kMost) (void)::fork();
+    beat_for_ever(shared_->beats[0]);
   });
   ASSERT_TRUE(moves(1));
   ASSERT_TRUE(stop());
   EXPECT_TRUE(stand_still(2));
-  tree.resume();
+  tree_.resume();
   EXPECT_TRUE(moves(0));
 }
 
@@ -180,13 +180,13 @@ TEST_F(ProcessTreeTest, DoesNotDeadlockWithVfork) {
       char* arguments[] = {name, nullptr};
       pid_t child = 0;
       if (::posix_spawnp(&child, name, nullptr, nullptr, arguments, nullptr) == 0) ::waitpid(child, nullptr, 0);
-      shared->beats[0].fetch_add(1);
+      shared_->beats[0].fetch_add(1);
     }
   });
   ASSERT_TRUE(moves(0));
   for (int round = 0; round < 50; ++round) {
     ASSERT_TRUE(stop()) << "round " << round;
-    tree.resume();
+    tree_.resume();
     ASSERT_TRUE(moves(0)) << "round " << round;
   }
 }
@@ -195,38 +195,38 @@ TEST_F(ProcessTreeTest, DoesNotDeadlockWithVfork) {
 TEST_F(ProcessTreeTest, ContinuesOnlyWhatItStopped) {
   const pid_t pid = start([this] {
     ::raise(SIGSTOP);
-    beat_for_ever(shared->beats[0]);
+    beat_for_ever(shared_->beats[0]);
   });
   siginfo_t info{};
   ASSERT_EQ(::waitid(P_PID, static_cast<id_t>(pid), &info, WSTOPPED), 0);
-  start([this] { beat_for_ever(shared->beats[1]); });
+  start([this] { beat_for_ever(shared_->beats[1]); });
   ASSERT_TRUE(moves(1));
   ASSERT_TRUE(stop());
-  EXPECT_EQ(tree.stopped_count(), 1U);
-  tree.resume();
+  EXPECT_EQ(tree_.stopped_count(), 1U);
+  tree_.resume();
   EXPECT_TRUE(moves(1));
   EXPECT_TRUE(view_process(pid)->stopped);
-  EXPECT_EQ(shared->beats[0], 0U);
+  EXPECT_EQ(shared_->beats[0], 0U);
 }
 
 // What somebody continues while it should stand still is found running and stopped again.
 TEST_F(ProcessTreeTest, NoticesWhenSomebodyContinuesAProcess) {
-  const pid_t pid = start([this] { beat_for_ever(shared->beats[0]); });
+  const pid_t pid = start([this] { beat_for_ever(shared_->beats[0]); });
   ASSERT_TRUE(moves(0));
   ASSERT_TRUE(stop());
   ASSERT_EQ(::kill(pid, SIGCONT), 0);
   ASSERT_TRUE(moves(0));
-  const auto step = tree.stop_step();
+  const auto step = tree_.stop_step();
   ASSERT_TRUE(step);
   EXPECT_FALSE(*step);
-  EXPECT_THAT(tree.last_running(), testing::HasSubstr(std::to_string(pid)));
+  EXPECT_THAT(tree_.last_running(), testing::HasSubstr(std::to_string(pid)));
   EXPECT_TRUE(stop());
   EXPECT_TRUE(stand_still(1));
 }
 
 // A successor that knows nothing continues what its predecessor stopped.
 TEST_F(ProcessTreeTest, AdoptsWhatIsStopped) {
-  start([this] { beat_for_ever(shared->beats[0]); });
+  start([this] { beat_for_ever(shared_->beats[0]); });
   ASSERT_TRUE(moves(0));
   ASSERT_TRUE(stop());
   ProcessTree successor(::getpid());
@@ -237,8 +237,8 @@ TEST_F(ProcessTreeTest, AdoptsWhatIsStopped) {
 
 // The helper that does the stopping is itself a child: with all its own it is left out.
 TEST_F(ProcessTreeTest, LeavesOutTheException) {
-  const pid_t helper = start([this] { beat_for_ever(shared->beats[0]); });
-  start([this] { beat_for_ever(shared->beats[1]); });
+  const pid_t helper = start([this] { beat_for_ever(shared_->beats[0]); });
+  start([this] { beat_for_ever(shared_->beats[1]); });
   ASSERT_TRUE(moves(0));
   ASSERT_TRUE(moves(1));
   ProcessTree others(::getpid(), helper);
@@ -256,14 +256,14 @@ TEST_F(ProcessTreeTest, IsStoppedWhenNobodyLives) {
   const pid_t pid = start([] {});
   siginfo_t info{};
   ASSERT_EQ(::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOWAIT), 0);
-  EXPECT_EQ(tree.living_count(), 0U);
+  EXPECT_EQ(tree_.living_count(), 0U);
   EXPECT_TRUE(stop());
-  EXPECT_EQ(tree.stopped_count(), 0U);
+  EXPECT_EQ(tree_.stopped_count(), 0U);
 }
 
 // A pid that is used again is not the same process: no signal reaches the new owner.
 TEST_F(ProcessTreeTest, NeverSignalsALaterOwnerOfThePid) {
-  const pid_t pid = start([this] { beat_for_ever(shared->beats[0]); });
+  const pid_t pid = start([this] { beat_for_ever(shared_->beats[0]); });
   ASSERT_TRUE(moves(0));
   const auto view = view_process(pid);
   ASSERT_TRUE(view);

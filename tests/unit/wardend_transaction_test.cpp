@@ -44,11 +44,11 @@ class FakeHost final : public TransactionHost {
   void publish(const shm::EventDraft& draft) override {
     events.push_back({draft.kind, draft.phase, draft.result, draft.deadline_ns, std::string(draft.text)});
     if (draft.kind == shm::EventKind::kPhase) log.push_back("told " + std::string(to_string(draft.phase)));
-    if (draft.kind == shm::EventKind::kAnnounce) log.push_back("told announce");
-    if (draft.kind == shm::EventKind::kResult) log.push_back("told result");
+    if (draft.kind == shm::EventKind::kAnnounce) log.emplace_back("told announce");
+    if (draft.kind == shm::EventKind::kResult) log.emplace_back("told result");
   }
-  void begin(const ResetRecord&) override { log.push_back("begin"); }
-  void finish(const ResetRecord&) override { log.push_back("finish"); }
+  void begin(const ResetRecord&) override { log.emplace_back("begin"); }
+  void finish(const ResetRecord&) override { log.emplace_back("finish"); }
 
   [[nodiscard]] int count(shm::EventKind kind) const {
     return static_cast<int>(std::ranges::count(events, kind, &ToldEvent::kind));
@@ -122,12 +122,12 @@ class FakeTarget final : public ResetTarget {
  public:
   explicit FakeTarget(FakeHost& host) : host_(host) {}
   Status quiesce(milliseconds) override {
-    host_.log.push_back("quiesce");
+    host_.log.emplace_back("quiesce");
     return quiet;
   }
   std::future<chip::ResetReport> start_reset(std::shared_ptr<ExternalReset> /*external*/) override {
     ++resets;
-    host_.log.push_back("reset");
+    host_.log.emplace_back("reset");
     std::promise<chip::ResetReport> promise;
     promise.set_value(verdict);
     return promise.get_future();
