@@ -5,11 +5,28 @@
 #include <fmt/format.h>
 
 #include "driver/chip/config_space.h"
+#include "driver/chip/poll.h"
 #include "driver/chip/wormhole.h"
 #include "driver/chip/wormhole_layout.h"
 
 namespace warden::chip {
 namespace {
+
+// A card may be in a reset that somebody began before: that long it may take to show itself.
+constexpr std::chrono::seconds kAppearancePatience{5};
+
+Status await_appearance(vfio::Device& device) {
+  ConfigSpace config(device);
+  Poll poll(std::chrono::steady_clock::now() + kAppearancePatience);
+  do {
+    auto vendor = config.vendor();
+    if (!vendor) return std::unexpected(std::move(vendor).error());
+    if (*vendor != ConfigSpace::kNobodyThere) return {};
+  } while (poll.again());
+  return fail(Code::kOffBus, fmt::format("the card is off the bus: its vendor id still reads 0xffff after {} s; "
+                                         "power-cycle it",
+                                         kAppearancePatience.count()));
+}
 
 Status check_id(vfio::Device& device) {
   ConfigSpace config(device);
@@ -18,11 +35,6 @@ Status check_id(vfio::Device& device) {
   auto id = config.device();
   if (!id) return std::unexpected(std::move(id).error());
   if (*vendor == wormhole::kVendor && *id == wormhole::kDevice) return {};
-  if (*vendor == ConfigSpace::kNobodyThere) {
-    return fail(Code::kOffBus,
-                "the card is off the bus: its vendor id reads 0xffff; wait for a reset to end, or "
-                "power-cycle it");
-  }
   return fail(Code::kUnsupported, fmt::format("PCI id {:04x}:{:04x} is not a Wormhole (1e52:401e)", *vendor, *id));
 }
 
@@ -30,6 +42,7 @@ Status check_id(vfio::Device& device) {
 
 Result<std::unique_ptr<Chip>> open(std::unique_ptr<vfio::Device> device, const ChipOptions& options) {
   const std::string opening = "open " + device->name();
+  if (auto there = await_appearance(*device); !there) return wrap(std::move(there).error(), opening);
   if (auto known = check_id(*device); !known) return wrap(std::move(known).error(), opening);
   auto chip = Wormhole::open(std::move(device), options);
   if (!chip) return wrap(std::move(chip).error(), opening);

@@ -106,15 +106,20 @@ bool Transaction::announce() {
 bool Transaction::await_answers() {
   for (;;) {
     const std::uint32_t seen = parts_.host.news();
+    const std::size_t untold = untold_.size();
     collect_answers();
     if (pending_.empty()) break;
+    if (untold_.size() == untold) tell_answers();  // a quiet moment
     if (close_deadline()) {
+      tell_answers();
       Participants late = take_late();
       if (!late.empty() && !apply_timeout_policy(std::move(late))) return false;
       if (pending_.empty()) break;
     }
     parts_.host.wait(seen, kRescanInterval);
   }
+  close_phase();  // the waiting is over; what follows is news of it
+  tell_answers();
   const std::scoped_lock lock(extension_mutex_);
   accepts_extensions_ = false;
   return true;
@@ -128,21 +133,22 @@ bool Transaction::close_deadline() {
   return true;
 }
 
-// Looks at everybody first and tells of it afterwards: telling wakes the very processes that are waited for.
+// Only looks; telling is for when nothing else is to be done: it wakes the very processes that are waited for.
 void Transaction::collect_answers() {
-  std::vector<ListenerRecord> answered;
-  Participants settled;
   const std::uint64_t now_ns = parts_.host.now_ns();
   std::erase_if(pending_, [&](std::unique_ptr<Participant>& participant) {
     const Outcome outcome = participant->look();
     if (outcome == Outcome::kPending) return false;
-    answered.push_back(outcome_of(*participant, outcome, now_ns));
-    settled.push_back(std::move(participant));
+    untold_.push_back({outcome_of(*participant, outcome, now_ns), std::move(participant)});
     return true;
   });
-  // Told first, settled then: killed in between, the successor finds the answer in the event ring.
-  for (const ListenerRecord& listener : answered) publish_outcome(listener);
-  for (const auto& participant : settled) participant->settle();
+}
+
+// Told first, settled then: killed in between, the successor finds the answer in the event ring.
+void Transaction::tell_answers() {
+  for (const Answer& answer : untold_) publish_outcome(answer.listener);
+  for (const Answer& answer : untold_) answer.participant->settle();
+  untold_.clear();
 }
 
 // Those who could have answered and did not. Who can't answer is never late.

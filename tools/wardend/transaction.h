@@ -50,7 +50,8 @@ class TransactionHost {
   virtual ~TransactionHost() = default;
 
   [[nodiscard]] virtual std::uint64_t now_ns() = 0;  // CLOCK_BOOTTIME
-  // A number that moves with news; wait() returns when it no longer is `seen`, on a wake, or after `bound`.
+  // A number that moves with answers; wait() returns when enough have come since it was `seen`, on any other news, or
+  // after `bound`.
   [[nodiscard]] virtual std::uint32_t news() = 0;
   virtual void wait(std::uint32_t seen, std::chrono::nanoseconds bound) = 0;
 
@@ -120,6 +121,7 @@ class Transaction {
   void publish_phase();
   void close_phase();
   void collect_answers();
+  void tell_answers();
   [[nodiscard]] bool close_deadline();
   [[nodiscard]] Participants take_late();
   [[nodiscard]] bool apply_timeout_policy(Participants late);
@@ -133,7 +135,12 @@ class Transaction {
   TransactionParts parts_;
   ResetRecord record_;
   Published published_;
+  struct Answer {
+    ListenerRecord listener;
+    std::unique_ptr<Participant> participant;
+  };
   Participants pending_;
+  std::vector<Answer> untold_;  // answered, not told of yet
   std::uint64_t phase_began_ns_ = 0;
 
   // Guards record_.deadline_ns, record_.extended_ms and what follows: extend() comes from other threads.
