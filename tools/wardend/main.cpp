@@ -60,7 +60,7 @@ Result<int> serve(const Options& options) {
 
   const auto watchdog = watchdog_interval();
   Keeper keeper(std::move(*directory), std::move(*doorbell), [&](Inheritance inheritance) {
-    Worker worker({options, listening->get(), watchdog, std::move(inheritance)});
+    Worker worker({options, listening->get(), watchdog, inheritance});
     return worker.run();
   });
   const int status = keeper.run();
