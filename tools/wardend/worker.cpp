@@ -31,7 +31,7 @@ std::optional<ResetRecord> unfinished_of(const Journal& journal) {
 }  // namespace
 
 Worker::Worker(Parts parts)
-    : parts_(std::move(parts)),
+    : parts_(parts),
       keeper_(std::move(parts_.inheritance.keeper)),
       directory_(parts_.inheritance.directory),
       board_(directory_),
