@@ -72,9 +72,5 @@ programs: dependencies
 dependencies:
 	@tools/setup/install-dependencies packages.txt
 
-check-programs: dependencies
-	cmake --preset release --log-level=NOTICE
-	cmake --build --preset programs
-
-dependencies:
+check-dependencies:
 	@tools/setup/install-dependencies packages.txt packages-check.txt
