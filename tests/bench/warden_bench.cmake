@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 add_executable(warden-bench
   acknowledge_bench.cpp child.cpp futex_waker.cpp libwarden_waker.cpp main.cpp mapped_access_bench.cpp measure.cpp
-  umd_waker.cpp vfio_user_bench.cpp wake_bench.cpp
-  ${CMAKE_SOURCE_DIR}/tests/support/host.cpp ${CMAKE_SOURCE_DIR}/tests/support/process.cpp)
-target_compile_definitions(warden-bench PRIVATE WARDEN_BIN_DIR="${CMAKE_RUNTIME_OUTPUT_DIRECTORY}")
-target_link_libraries(warden-bench PRIVATE warden_flags warden warden_shm warden_chip warden_vfio fmt::fmt CLI11::CLI11
+  umd_waker.cpp vfio_user_bench.cpp wake_bench.cpp)
+target_link_libraries(warden-bench PRIVATE warden_flags warden_test_host warden warden_shm warden_chip warden_vfio fmt::fmt CLI11::CLI11
                                            nlohmann_json::nlohmann_json Boost::headers Threads::Threads)
 add_dependencies(warden-bench wardend warden-sim)
 # So that it does not rot between two measurements.

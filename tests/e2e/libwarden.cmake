@@ -7,7 +7,4 @@ add_test(NAME libwarden.installed
 set_tests_properties(libwarden.installed PROPERTIES TIMEOUT 300)
 
 # The library against the real daemon and a simulated card.
-warden_add_test(test_libwarden_e2e SOURCES libwarden_test.cpp ../support/host.cpp ../support/process.cpp
-                                   LIBS warden warden_shm)
-target_compile_definitions(test_libwarden_e2e PRIVATE WARDEN_BIN_DIR="${CMAKE_RUNTIME_OUTPUT_DIRECTORY}")
-add_dependencies(test_libwarden_e2e wardend warden-sim)
+warden_add_test(test_libwarden_e2e SOURCES libwarden_test.cpp LIBS warden_test_host warden warden_shm)

@@ -2,23 +2,14 @@
 // Starting and ending warden-sim, and raw vfio-user messages.
 #include "tests/e2e/sim_process.h"
 
-#include <fcntl.h>
 #include <gtest/gtest.h>
-#include <poll.h>
-#include <spawn.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include <array>
 #include <cerrno>
 #include <csignal>
-#include <cstdlib>
 #include <cstring>
-#include <filesystem>
 #include <stdexcept>
 #include <utility>
 
@@ -28,126 +19,54 @@ namespace wire = vfio::wire;
 
 namespace {
 
-constexpr int kDeadlineMs = 60'000;
-
-struct Pipe {
-  UniqueFd read;
-  UniqueFd write;
-};
-
-Pipe make_pipe() {
-  int ends[2];
-  if (::pipe2(ends, O_CLOEXEC) != 0) throw std::runtime_error("pipe2");
-  return {UniqueFd(ends[0]), UniqueFd(ends[1])};
+test::Process start(std::vector<std::string> arguments) {
+  arguments.insert(arguments.begin(), WARDEN_BIN_DIR "/warden-sim");
+  return test::Process(std::move(arguments));
 }
 
-pid_t start(std::vector<std::string> arguments, int output, int errors) {
-  arguments.insert(arguments.begin(), WARDEN_SIM_PROGRAM);
-  std::vector<char*> argv;
-  for (std::string& argument : arguments) argv.push_back(argument.data());
-  argv.push_back(nullptr);
-  const pid_t parent = ::getpid();
-  const pid_t pid = ::fork();
-  if (pid != 0) return pid;
-  // A test that is killed leaves no simulator behind.
-  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (::getppid() != parent) ::_exit(127);
-  ::dup2(output, STDOUT_FILENO);
-  ::dup2(errors, STDERR_FILENO);
-  ::execv(argv[0], argv.data());
-  ::_exit(127);
-}
-
-// False at the end of the stream.
-bool read_some(int descriptor, std::string& into) {
-  pollfd readable{.fd = descriptor, .events = POLLIN, .revents = 0};
-  if (::poll(&readable, 1, kDeadlineMs) != 1) throw std::runtime_error("warden-sim stays silent; so far: " + into);
-  std::array<char, 4096> buffer;
-  const ssize_t size = ::read(descriptor, buffer.data(), buffer.size());
-  if (size > 0) into.append(buffer.data(), static_cast<std::size_t>(size));
-  return size > 0;
-}
-
-int wait_for(pid_t pid) {
-  int status = 0;
-  while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
-  }
-  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+std::vector<std::string> in_directory(const std::string& directory, std::vector<std::string> arguments) {
+  arguments.insert(arguments.begin(), {"--dir", directory});
+  return arguments;
 }
 
 }  // namespace
 
-Finished run_sim(const std::vector<std::string>& arguments) {
-  Pipe output = make_pipe();
-  Pipe errors = make_pipe();
-  const pid_t pid = start(arguments, output.write.get(), errors.write.get());
-  output.write.reset();
-  errors.write.reset();
-  Finished finished;
-  while (read_some(output.read.get(), finished.output)) {
-  }
-  while (read_some(errors.read.get(), finished.errors)) {
-  }
-  finished.status = wait_for(pid);
-  return finished;
+Finished run_sim(std::vector<std::string> arguments) {
+  test::Process process = start(std::move(arguments));
+  const int status = process.wait().value_or(-1);
+  return {.status = status, .output = process.out(), .errors = process.err()};
 }
-
-TemporaryDirectory::TemporaryDirectory() : path_("/tmp/wsimXXXXXX") {
-  if (::mkdtemp(path_.data()) == nullptr) throw std::runtime_error("mkdtemp");
-}
-
-TemporaryDirectory::~TemporaryDirectory() {
-  std::error_code ignored;
-  std::filesystem::remove_all(path_, ignored);
-}
-
-SimProcess::SimProcess(std::vector<std::string> arguments) : SimProcess("", std::move(arguments)) {}
 
 SimProcess::SimProcess(const std::string& directory, std::vector<std::string> arguments)
-    : directory_(directory.empty() ? own_directory_.path() : directory) {
-  Pipe output = make_pipe();
-  Pipe errors = make_pipe();
-  arguments.insert(arguments.begin(), {"--dir", directory_});
-  pid_ = start(std::move(arguments), output.write.get(), errors.write.get());
-  output.write.reset();
-  errors.write.reset();
-  log_ = std::move(errors.read);
-  std::string printed;
-  while (!printed.ends_with("ready\n")) {
-    if (!read_some(output.read.get(), printed)) throw std::runtime_error("warden-sim ended early: " + printed);
-  }
+    : directory_(directory.empty() ? own_directory_.path() : directory),
+      process_(start(in_directory(directory_, std::move(arguments)))) {
+  if (!process_.wait_for_line("ready")) throw std::runtime_error("warden-sim did not start: " + process_.output());
 }
 
 SimProcess::~SimProcess() {
-  if (pid_ < 0) return;
+  if (process_.has_ended()) return;
   EXPECT_EQ(end(SIGTERM), 0);
 }
 
-std::string SimProcess::socket(unsigned chip) const { return directory() + "/chip" + std::to_string(chip) + ".sock"; }
-
 std::string SimProcess::ctl(std::vector<std::string> arguments) const {
   arguments.insert(arguments.begin(), {"ctl", "--dir", directory()});
-  const Finished finished = run_sim(arguments);
+  const Finished finished = run_sim(std::move(arguments));
   EXPECT_EQ(finished.status, 0) << finished.errors;
   return finished.output;
 }
 
 int SimProcess::end(int signal_number) {
-  ::kill(pid_, signal_number);
-  return wait_for(std::exchange(pid_, -1));
+  process_.signal(signal_number);
+  return process_.wait().value_or(-1);
 }
 
 void SimProcess::await_log(const std::string& text) {
-  std::size_t found = 0;
-  while ((found = logged_.find(text)) == std::string::npos) {
-    if (!read_some(log_.get(), logged_)) throw std::runtime_error("never logged: " + text + "; but: " + logged_);
-  }
-  logged_.erase(0, found + text.size());
+  if (!process_.wait_for_line(text)) throw std::runtime_error("never logged: " + text + "; but: " + process_.output());
 }
 
 WireClient::WireClient(const std::string& path) : socket_(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-  constexpr timeval kDeadline{.tv_sec = kDeadlineMs / 1000, .tv_usec = 0};
-  ::setsockopt(socket_.get(), SOL_SOCKET, SO_RCVTIMEO, &kDeadline, sizeof(kDeadline));
+  constexpr timeval kLongest{.tv_sec = test::kDeadline.count(), .tv_usec = 0};
+  ::setsockopt(socket_.get(), SOL_SOCKET, SO_RCVTIMEO, &kLongest, sizeof(kLongest));
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   std::strncpy(address.sun_path, path.c_str(), sizeof(address.sun_path) - 1);

@@ -3,8 +3,6 @@
 // speak it wrongly.
 #pragma once
 
-#include <sys/types.h>
-
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -15,41 +13,34 @@
 #include <warden/unique_fd.h>
 
 #include "driver/vfio/vfio_user_wire.h"
+#include "tests/support/process.h"
 
 namespace warden::sim::testing {
 
+using test::TemporaryDirectory;
+
 struct Finished {
-  int status = -1;  // exit status, or -1 for a death by signal
+  int status = -1;  // exit status, or 128 and the signal
   std::string output;
   std::string errors;
 };
 // Runs warden-sim to its end.
-[[nodiscard]] Finished run_sim(const std::vector<std::string>& arguments);
-
-class TemporaryDirectory {
- public:
-  TemporaryDirectory();
-  TemporaryDirectory(const TemporaryDirectory&) = delete;
-  TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
-  ~TemporaryDirectory();
-  [[nodiscard]] const std::string& path() const noexcept { return path_; }
-
- private:
-  std::string path_;
-};
+[[nodiscard]] Finished run_sim(std::vector<std::string> arguments);
 
 // Ready when constructed; ended with SIGTERM. The test fails where either does not work.
 class SimProcess {
  public:
-  explicit SimProcess(std::vector<std::string> arguments = {});
+  explicit SimProcess(std::vector<std::string> arguments = {}) : SimProcess("", std::move(arguments)) {}
   SimProcess(const std::string& directory, std::vector<std::string> arguments);
   SimProcess(const SimProcess&) = delete;
   SimProcess& operator=(const SimProcess&) = delete;
   ~SimProcess();
 
   [[nodiscard]] const std::string& directory() const noexcept { return directory_; }
-  [[nodiscard]] std::string socket(unsigned chip) const;
-  [[nodiscard]] pid_t pid() const noexcept { return pid_; }
+  [[nodiscard]] std::string socket(unsigned chip) const {
+    return directory_ + "/chip" + std::to_string(chip) + ".sock";
+  }
+  [[nodiscard]] pid_t pid() const noexcept { return process_.pid(); }
   // `warden-sim ctl` against it; fails the test if that fails. Gives what it prints.
   std::string ctl(std::vector<std::string> arguments) const;
   // Sends the signal and gives the exit status.
@@ -60,9 +51,7 @@ class SimProcess {
  private:
   TemporaryDirectory own_directory_;
   std::string directory_;
-  pid_t pid_ = -1;
-  UniqueFd log_;
-  std::string logged_;
+  test::Process process_;
 };
 
 struct WireReply {

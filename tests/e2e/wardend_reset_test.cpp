@@ -96,7 +96,7 @@ TEST(WardendReset, PromptListenerIsHeardAndTheResetIsProven) {
 TEST(WardendReset, IgnoredResetIsFailedEverywhere) {
   Stack stack;
   Process listener = start_listener(stack, "ack");
-  stack.simulator({{"command", "fault"}, {"chip", 0}, {"name", "reset-ignored"}});
+  stack.set_fault("reset-ignored");
   const ResetReport report = reset(stack);
   EXPECT_EQ(report.result, ResetResult::kFailed) << report.json;
   EXPECT_FALSE(report.reason.empty());
@@ -108,7 +108,7 @@ TEST(WardendReset, IgnoredResetIsFailedEverywhere) {
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, Code::kFailed);
 
-  stack.simulator({{"command", "fault"}, {"chip", 0}, {"name", "none"}});
+  stack.set_fault("none");
   EXPECT_EQ(reset(stack).result, ResetResult::kOk);
   EXPECT_TRUE(Device::open(session, stack.card_name()));
 }
@@ -146,8 +146,7 @@ TEST(WardendReset, SilentListenerUnderKill) {
   const ResetReport report = reset(stack, {.timeout = milliseconds(100), .on_timeout = OnTimeout::kKill});
   EXPECT_EQ(report.result, ResetResult::kOk) << report.json;
   EXPECT_EQ(outcome_text(report, listener.pid()), "timed_out");
-  const int status = listener.wait();
-  EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+  EXPECT_EQ(listener.wait(), 128 + SIGKILL);
 }
 
 // A listener that dies while it is waited for counts as answered: with a timeout that no test could sit out, the
@@ -258,7 +257,7 @@ TEST(WardendReset, StopFinishesTheResetUnderWay) {
   const auto finished = listener.read_line();
   ASSERT_TRUE(finished);
   EXPECT_EQ(finished->substr(0, 8), "finished");
-  EXPECT_EQ(stack.daemon().exit_status(), 0);
+  EXPECT_EQ(stack.daemon().wait(), 0);
   stack.start_daemon();
   (void)report.get();
 }

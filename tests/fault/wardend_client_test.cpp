@@ -160,12 +160,12 @@ TEST(WardendClients, OperatorGroup) {
 // A card that falls off the bus makes the reset fail, and says so; healed, it can be reset again.
 TEST(WardendClients, CardOffTheBus) {
   Stack stack;
-  stack.simulator({{"command", "fault"}, {"chip", 0}, {"name", "off-bus"}});
+  stack.set_fault("off-bus");
   const auto report = reset(stack);
   ASSERT_TRUE(report) << report.error().message;
   EXPECT_EQ(report->result, ResetResult::kFailed) << report->json;
   EXPECT_FALSE(report->reason.empty());
-  stack.simulator({{"command", "fault"}, {"chip", 0}, {"name", "none"}});
+  stack.set_fault("none");
   const auto again = reset(stack);
   ASSERT_TRUE(again) << again.error().message;
   EXPECT_EQ(again->result, ResetResult::kOk) << again->json;

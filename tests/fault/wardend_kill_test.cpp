@@ -190,8 +190,7 @@ TEST(WardendKilled, WithItsKeeper) {
   stack.daemon().signal(SIGKILL);
   (void)stack.daemon().wait();
   EXPECT_TRUE(watcher.is_dropped()) << "the worker outlived its keeper";
-  ASSERT_TRUE(
-      eventually([&] { return stack.simulator({{"command", "status"}, {"chip", 0}})["chips"][0]["client"] == false; }));
+  ASSERT_TRUE(eventually([&] { return stack.card_status()["client"] == false; }));
   stack.start_daemon();
   ASSERT_EQ(report.wait_for(kDeadline), std::future_status::ready);
   const Result<ResetReport> result = report.get();
@@ -223,7 +222,7 @@ TEST(WardendKilled, TooOftenMakesTheKeeperGiveUp) {
   ASSERT_TRUE(watcher.greet());
   for (int death = 0; death < 10; ++death) replace_worker(watcher);
   ::kill(worker_pid(watcher), SIGKILL);
-  EXPECT_EQ(stack.daemon().exit_status(), 1);
+  EXPECT_EQ(stack.daemon().wait(), 1);
   EXPECT_NE(stack.daemon_log().find("giving up"), std::string::npos);
 }
 

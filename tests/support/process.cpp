@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -13,6 +14,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
+#include <span>
 #include <stdexcept>
 
 namespace warden::test {
@@ -21,6 +23,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 void execute(const std::vector<std::string>& command_line, const Process::Options& options, int out, int err) {
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // a test that is killed leaves nothing behind
   if (options.own_group) ::setpgid(0, 0);
   const int in = options.stdin_fd >= 0 ? options.stdin_fd : ::open("/dev/null", O_RDONLY);
   ::dup2(in, STDIN_FILENO);
@@ -46,6 +49,8 @@ UniqueFd make_pipe(UniqueFd& write_end) {
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) throw std::runtime_error("pipe2 failed");
   write_end = UniqueFd(ends[1]);
+  // A daemon's log must not fill it while the test looks elsewhere; where that is not granted, the usual size does.
+  (void)::fcntl(ends[1], F_SETPIPE_SZ, 1 << 20);
   return UniqueFd(ends[0]);
 }
 
@@ -103,8 +108,8 @@ bool Process::read_some(Clock::time_point deadline) {
   return true;
 }
 
-std::optional<std::string> Process::find_line(std::string_view text) {
-  for (Stream& stream : streams_) {
+std::optional<std::string> Process::find_line(std::string_view text, std::size_t stream_count) {
+  for (Stream& stream : std::span(streams_).first(stream_count)) {
     for (std::size_t begin = stream.looked_bytes;;) {
       const std::size_t end = stream.text.find('\n', begin);
       if (end == std::string::npos) break;
@@ -119,9 +124,15 @@ std::optional<std::string> Process::find_line(std::string_view text) {
 }
 
 std::optional<std::string> Process::wait_for_line(std::string_view text) {
+  return wait_for_line(text, std::size(streams_));
+}
+
+std::optional<std::string> Process::read_line() { return wait_for_line("", 1); }
+
+std::optional<std::string> Process::wait_for_line(std::string_view text, std::size_t stream_count) {
   const auto deadline = Clock::now() + kDeadline;
   for (;;) {
-    if (auto line = find_line(text)) return line;
+    if (auto line = find_line(text, stream_count)) return line;
     if (!read_some(deadline)) return std::nullopt;
   }
 }
@@ -151,7 +162,10 @@ bool Process::has_ended() const {
   return ::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == pid_;
 }
 
-std::string Process::output() const { return "stdout:\n" + out() + "stderr:\n" + err(); }
+std::string Process::output() {
+  while (read_some(Clock::now())) continue;
+  return "stdout:\n" + out() + "stderr:\n" + err();
+}
 
 TemporaryDirectory::TemporaryDirectory() : path_("/tmp/wdXXXXXX") {
   if (::mkdtemp(path_.data()) == nullptr) throw std::runtime_error("mkdtemp failed");

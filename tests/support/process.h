@@ -3,6 +3,7 @@
 #pragma once
 
 #include <sys/types.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <map>
@@ -18,6 +19,18 @@ namespace warden::test {
 // Generous: a test that hits it has failed.
 inline constexpr std::chrono::seconds kDeadline{60};
 
+// Waits until `holds()` does, with a deadline; for things of other processes that tell nobody.
+template <typename Condition>
+[[nodiscard]] bool eventually(Condition holds) {
+  const auto deadline = std::chrono::steady_clock::now() + kDeadline;
+  while (!holds()) {
+    if (std::chrono::steady_clock::now() > deadline) return false;
+    ::usleep(1000);
+  }
+  return true;
+}
+
+// Dies with its object, or with the test's thread that started it.
 class Process {
  public:
   struct Options {
@@ -42,6 +55,8 @@ class Process {
   // The first line of stdout or stderr that contains `text`, looked for behind the line that was found before.
   // Nothing when the program closed both, or at the deadline; output() then says what there was instead.
   std::optional<std::string> wait_for_line(std::string_view text);
+  // The next line of stdout alone.
+  std::optional<std::string> read_line();
   // Reads everything to the end and waits. The exit status, or 128 and the signal. Nothing at the deadline.
   std::optional<int> wait();
   // True when it has ended already; its status stays for wait().
@@ -49,8 +64,8 @@ class Process {
 
   [[nodiscard]] const std::string& out() const noexcept { return streams_[0].text; }
   [[nodiscard]] const std::string& err() const noexcept { return streams_[1].text; }
-  // Both, for messages.
-  [[nodiscard]] std::string output() const;
+  // Both, with all that has come until now, for messages.
+  [[nodiscard]] std::string output();
 
  private:
   struct Stream {
@@ -59,7 +74,8 @@ class Process {
     std::size_t looked_bytes = 0;  // lines before this were found already
   };
   bool read_some(std::chrono::steady_clock::time_point deadline);
-  std::optional<std::string> find_line(std::string_view text);
+  std::optional<std::string> wait_for_line(std::string_view text, std::size_t stream_count);
+  std::optional<std::string> find_line(std::string_view text, std::size_t stream_count);
 
   pid_t pid_ = -1;
   bool own_group_ = true;
