@@ -141,6 +141,69 @@ TEST_F(Listen, CommandGoesOnAfterTheGuardWasKilled) {
   EXPECT_EQ(command.wait(), 137);
 }
 
+// Wrapper and guard are both killed while the command is paused: wardend continues what they had stopped, children
+// too, once the reset has ended.
+TEST_F(Listen, CommandGoesOnAfterBothWereKilled) {
+  hold_resets();
+  Process command =
+      listen("pause", {"sh", "-c", "sleep 1000 & echo pid $!; echo pid $$; while :; do sleep 0.01; done"});
+  const pid_t child = printed_pid(command);
+  const pid_t pid = printed_pid(command);
+  Process reset = this->reset();
+  ASSERT_TRUE(command.wait_for_line("reset 1: paused")) << command.output();
+  const auto guards = children_of(command.pid());
+  ASSERT_EQ(guards.size(), 1U);
+  command.signal(SIGSTOP);  // it must not see its guard die and start another
+  ::kill(guards.front(), SIGKILL);
+  command.signal(SIGKILL);
+  EXPECT_EQ(command.wait(), 137);
+  ASSERT_TRUE(host_.daemon().wait_for_line("is stopped")) << host_.daemon().output();
+  EXPECT_TRUE(stopped(pid) && stopped(child));
+  release();
+  EXPECT_EQ(reset.wait(), 0) << reset.output();
+  EXPECT_TRUE(becomes([&] { return runs(pid) && runs(child); })) << host_.daemon().output();
+  ::kill(child, SIGKILL);
+  ::kill(pid, SIGKILL);
+}
+
+// The wrapper is killed while nothing is reset: the next reset still finds the command paused.
+TEST_F(Listen, GuardsOnAfterTheWrapperWasKilled) {
+  Process command = listen("pause", {"sh", "-c", "echo pid $$; while :; do sleep 0.01; done"});
+  const pid_t pid = printed_pid(command);
+  ASSERT_TRUE(runs(pid)) << command.output();
+  command.signal(SIGKILL);
+  EXPECT_EQ(command.wait(), 137);
+  hold_resets();
+  Process reset = this->reset();
+  EXPECT_TRUE(becomes([&] { return stopped(pid); }));
+  release();
+  EXPECT_EQ(reset.wait(), 0) << reset.output();
+  EXPECT_TRUE(becomes([&] { return runs(pid); }));
+  ::kill(pid, SIGKILL);
+}
+
+// Ctrl-Z during a reset stops the job, so the end of the reset does not continue it; who continues the wrapper does.
+TEST_F(Listen, StaysStoppedAfterCtrlZ) {
+  hold_resets();
+  Process command =
+      listen("pause", {"sh", "-c", "sleep 1000 & echo pid $!; echo pid $$; while :; do sleep 0.01; done"});
+  const pid_t child = printed_pid(command);
+  const pid_t pid = printed_pid(command);
+  Process reset = this->reset();
+  ASSERT_TRUE(command.wait_for_line("reset 1: paused")) << command.output();
+  ::kill(-command.pid(), SIGTSTP);  // as a terminal does
+  ASSERT_TRUE(becomes([&] { return stopped(command.pid()); }));
+  release();
+  EXPECT_EQ(reset.wait(), 0) << reset.output();
+  ASSERT_TRUE(command.wait_for_line("reset 1 ended")) << command.output();
+  EXPECT_TRUE(stopped(pid) && stopped(child));
+  command.signal(SIGCONT);
+  EXPECT_TRUE(becomes([&] { return runs(pid) && runs(child); }));
+  ::kill(child, SIGKILL);
+  ::kill(pid, SIGKILL);
+  EXPECT_EQ(command.wait(), 137);
+}
+
 // A paused command that somebody continues is stopped again before the reset goes on.
 TEST_F(Listen, StopsAgainWhatSomebodyContinues) {
   hold_resets();

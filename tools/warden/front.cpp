@@ -59,6 +59,7 @@ Status Front::start_guard() {
   ::sigemptyset(&taken);
   for (const int number : kForwarded) ::sigaddset(&taken, number);
   ::sigaddset(&taken, SIGCHLD);
+  ::sigaddset(&taken, SIGCONT);
   ::sigprocmask(SIG_BLOCK, &taken, &command_signals_);
   signals_ = UniqueFd(::signalfd(-1, &taken, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!signals_) return fail_errno("signalfd");
@@ -99,7 +100,10 @@ void Front::read_signals() {
   signalfd_siginfo info{};
   while (::read(signals_.get(), &info, sizeof info) == static_cast<ssize_t>(sizeof info)) {
     if (info.ssi_signo == SIGCHLD || info.ssi_code == SI_KERNEL) continue;
-    if (command_ != 0) {
+    if (info.ssi_signo == SIGCONT) {
+      // We had been stopped, and the guard may have left the job's processes stopped with us.
+      if (info.ssi_pid != static_cast<std::uint32_t>(::getpid())) (void)::kill(0, SIGCONT);
+    } else if (command_ != 0) {
       (void)::kill(command_, static_cast<int>(info.ssi_signo));
     } else {
       status_ = 128 + static_cast<int>(info.ssi_signo);  // nothing was started yet; the guard sees us go

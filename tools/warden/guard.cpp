@@ -19,6 +19,7 @@
 #include <warden/listener.h>
 
 #include "tools/warden/command_start.h"
+#include "tools/warden/proc.h"
 #include "tools/warden/process_tree.h"
 
 namespace warden::cli {
@@ -56,7 +57,10 @@ void rename_arguments(char** argv) {
 class Guard {
  public:
   Guard(const ListenOptions& options, UniqueFd news, pid_t ancestor, pid_t except)
-      : options_(options), news_(std::move(news)), tree_(ancestor, except) {}
+      : options_(options),
+        news_(std::move(news)),
+        front_(except == 0 ? ::getppid() : ancestor),
+        tree_(ancestor, except) {}
 
   int run(const sigset_t& command_signals);
   int run_as_second(pid_t command);
@@ -84,12 +88,14 @@ class Guard {
   void on_announce(const ResetAnnouncement& announcement);
   void on_finish(const ResetOutcome& outcome);
   void give_up_waiting();
+  void continue_command();
   void tell(const GuardNews& news);
   void say(const std::string& line) const;
 
   const ListenOptions& options_;
   UniqueFd news_;
   UniqueFd signals_;
+  const pid_t front_;
   ProcessTree tree_;
   pid_t command_ = 0;
   bool front_reaps_ = false;  // a second guard is no parent of the command
@@ -198,7 +204,7 @@ int Guard::run_as_second(pid_t command) {
   }
   tree_.adopt_stopped();
   dispatch();
-  if (state_ == State::kIdle) tree_.resume();  // the reset that stopped it is over
+  if (state_ == State::kIdle) continue_command();  // the reset that stopped it is over
   while (!finished_) {
     poll_once(poll_bound());
     step();
@@ -237,8 +243,16 @@ void Guard::dispatch() {
 void Guard::give_up_waiting() {
   say(fmt::format("wardend has been away for {} s during reset {}: continuing the command",
                   kAbandonedAfter.count() / 1000, reset_id_));
-  tree_.resume();
+  continue_command();
   state_ = State::kIdle;
+}
+
+// With Ctrl-Z the user stops the job, and only the front shows it while the command is paused anyway. Then the job's
+// processes stay as they are: `fg` and `bg` continue them, or the front does when it is continued itself.
+void Guard::continue_command() {
+  const auto front = view_process(front_);
+  const bool job_is_stopped = front && front->living && front->stopped;
+  tree_.resume(job_is_stopped ? ::getpgid(front_) : 0);
 }
 
 void Guard::read_signals() {
@@ -300,12 +314,13 @@ void Guard::on_announce(const ResetAnnouncement& announcement) {
 }
 
 void Guard::on_finish(const ResetOutcome& outcome) {
-  if (options_.on_reset == OnReset::kPause && state_ != State::kIdle) {
+  const bool was_idle = state_ == State::kIdle;
+  continue_command();
+  state_ = State::kIdle;
+  if (options_.on_reset == OnReset::kPause && !was_idle) {
     say(fmt::format("reset {} ended: {}{}{}; continuing", outcome.reset_id, to_string(outcome.result),
                     outcome.reason.empty() ? "" : ", ", outcome.reason));
   }
-  tree_.resume();
-  state_ = State::kIdle;
 }
 
 void Guard::step() {

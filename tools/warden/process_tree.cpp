@@ -3,6 +3,7 @@
 #include "tools/warden/process_tree.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <csignal>
@@ -84,8 +85,9 @@ void ProcessTree::adopt_stopped() {
   }
 }
 
-void ProcessTree::resume() {
+void ProcessTree::resume(pid_t spared) {
   for (const auto& [pid, process] : known_) {
+    if (spared != 0 && ::getpgid(pid) == spared) continue;
     if (process.ours) (void)signal_process(pid, process.start_ticks, SIGCONT);  // gone meanwhile: nothing to continue
   }
   known_.clear();

@@ -32,8 +32,8 @@ class ProcessTree {
 
   // From now on counts as stopped here whatever is stopped: for who takes over from a dead predecessor.
   void adopt_stopped();
-  // SIGCONT to the processes stopped here, to no others.
-  void resume();
+  // SIGCONT to the processes stopped here, to no others; and to none of process group `spared`.
+  void resume(pid_t spared = 0);
 
   // Sends the signal to all that live; answers how many those are. Zombies do not live.
   std::size_t signal_all(int signal_number);

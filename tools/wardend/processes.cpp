@@ -15,11 +15,15 @@
 #include <sstream>
 #include <string>
 
+#include <warden/unique_fd.h>
+
 #include "tools/wardend/files.h"
 
 namespace warden::daemon {
 
 namespace {
+
+constexpr std::size_t kMostProcesses = 4096;  // of a peer that forks without end
 
 struct ProcessState {
   char state = 'X';
@@ -69,7 +73,6 @@ int innermost_pid_of(int pid) {
 
 Result<int> translate_pid(int pid, int peer) {
   if (peer == 0 || share_pid_namespace(peer)) return pid;
-  constexpr std::size_t kMostProcesses = 4096;  // of a peer that forks without end
   std::vector<int> found = {peer};
   for (std::size_t next = 0; next < found.size() && next < kMostProcesses; ++next) {
     if (innermost_pid_of(found[next]) == pid) return found[next];
@@ -91,6 +94,20 @@ Status kill_process(int pidfd) {
 bool is_stopped(int pid, int pidfd) {
   const char state = state_of(pid).state;
   return is_dead(pidfd) || state == 'T' || state == 't' || state == 'Z';
+}
+
+std::size_t continue_stopped(int pid, int pidfd) {
+  if (is_dead(pidfd)) return 0;
+  std::vector<int> found = {pid};
+  std::size_t continued = 0;
+  for (std::size_t next = 0; next < found.size() && next < kMostProcesses; ++next) {
+    std::ranges::copy(children_of(found[next]), std::back_inserter(found));
+    // Held first, looked at then: a number that was used again meanwhile is not a stopped process of ours.
+    const UniqueFd held(static_cast<int>(::syscall(SYS_pidfd_open, found[next], 0)));
+    if (!held || state_of(found[next]).state != 'T' || !descends_from(found[next], pid)) continue;
+    if (::syscall(SYS_pidfd_send_signal, held.get(), SIGCONT, nullptr, 0) == 0) ++continued;
+  }
+  return continued;
 }
 
 bool descends_from(int pid, int ancestor) {

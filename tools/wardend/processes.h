@@ -2,6 +2,7 @@
 // Small questions about processes that are held by a pidfd.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -14,6 +15,9 @@ namespace warden::daemon {
 // Stopped by a signal or a debugger, or already a zombie: it executes nothing. `pidfd` makes sure that `pid` still
 // means this process.
 [[nodiscard]] bool is_stopped(int pid, int pidfd);
+// SIGCONT to whatever is stopped by a signal of this process and all that descends from it. Answers how many that were;
+// those that may not be continued do not count.
+[[nodiscard]] std::size_t continue_stopped(int pid, int pidfd);
 // Whether `pid` is `ancestor` or was started, directly or not, by it.
 [[nodiscard]] bool descends_from(int pid, int ancestor);
 // What a process in `peer`'s PID namespace calls `pid`, as we number it: the same where the namespace is ours, else

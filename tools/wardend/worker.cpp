@@ -194,7 +194,7 @@ void Worker::tick() {
   directory_.header().coarse_time_ns.store(shm::boottime_ns());
   const auto now = std::chrono::steady_clock::now();
   expire_guests(now);
-  end_stopped_orphans();
+  look_after_orphans();
   requests_->send_listings();
   if (parts_.watchdog_interval && now - last_alive_ > *parts_.watchdog_interval / 2) {
     last_alive_ = now;

@@ -71,7 +71,8 @@ class Worker {
   void end_session(const std::shared_ptr<Session>& session, const std::string& reason);
   void publish_session(shm::EventKind kind, const Session& session);
   void expire_guests(std::chrono::steady_clock::time_point now);
-  void end_stopped_orphans();
+  void look_after_orphans();
+  [[nodiscard]] bool has_successor(const Session& orphan) const;
   void tick();
   void hear_umd();
   void begin_stop();

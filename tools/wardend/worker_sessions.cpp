@@ -4,6 +4,8 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+#include <algorithm>
+
 #include "shm/socket.h"
 #include "tools/wardend/processes.h"
 #include "tools/wardend/worker.h"
@@ -77,13 +79,19 @@ void Worker::hear_session(const std::shared_ptr<Session>& session) {
   }
 }
 
-// A session that stands for another process outlives its own: the command of a killed wrapper still uses the cards.
+// A session that stands for another process outlives its own: the command of a killed wrapper still uses the cards, or
+// was stopped by the wrapper and has to be continued by somebody.
 void Worker::lose_peer(const std::shared_ptr<Session>& session, const std::string& reason) {
-  const bool subject_runs = session->subject_pidfd && !session->subject_dead.load() &&
-                            !is_stopped(session->identity.subject_pid, session->subject_pidfd.get());
-  if (!subject_runs) return end_session(session, reason);
-  if (session->orphaned.exchange(true)) return;
-  spdlog::warn("session {}: {}; its subject {} runs on", session->identity.id, reason, session->identity.subject_pid);
+  const bool subject_lives =
+      session->subject_pidfd && !session->subject_dead.load() && !is_dead(session->subject_pidfd.get());
+  if (!subject_lives) return end_session(session, reason);
+  if (session->orphaned.load()) return;
+  const SessionIdentity& who = session->identity;
+  const bool stopped = is_stopped(who.subject_pid, session->subject_pidfd.get());
+  session->owes_continuing = stopped || !resets_->is_idle();
+  session->orphaned = true;
+  spdlog::warn("session {}: {}; its subject {} {}", who.id, reason, who.subject_pid,
+               stopped ? "is stopped" : "runs on");
   ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, session->socket.get(), nullptr);
   ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, session->pidfd.get(), nullptr);
   parts_.inheritance.doorbell.wake();
@@ -123,9 +131,26 @@ void Worker::expire_guests(std::chrono::steady_clock::time_point now) {
   std::erase_if(guests_, [&](const auto& entry) { return now - entry.second.since > kHelloPatience; });
 }
 
-void Worker::end_stopped_orphans() {
+// Somebody else has taken over for the dead wrapper.
+bool Worker::has_successor(const Session& orphan) const {
+  return std::ranges::any_of(sessions_.all(), [&](const auto& other) {
+    return other->identity.subject_pid == orphan.identity.subject_pid && !other->orphaned.load() &&
+           other->welcomed.load();
+  });
+}
+
+void Worker::look_after_orphans() {
+  const bool quiet = resets_->is_idle();
   for (const auto& session : sessions_.all()) {
-    if (session->orphaned.load() && is_stopped(session->identity.subject_pid, session->subject_pidfd.get())) {
+    if (!session->orphaned.load()) continue;
+    const int subject = session->identity.subject_pid;
+    if (has_successor(*session)) {
+      end_session(session, "is gone and another stands for its subject");
+    } else if (quiet && is_dead(session->pidfd.get()) && session->owes_continuing.exchange(false)) {
+      const std::size_t continued = continue_stopped(subject, session->subject_pidfd.get());
+      if (continued > 0)
+        spdlog::warn("session {}: {} process(es) of subject {} continued", session->identity.id, continued, subject);
+    } else if (!session->owes_continuing.load() && is_stopped(subject, session->subject_pidfd.get())) {
       end_session(session, "is gone and its subject is stopped");
     }
   }
