@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -59,9 +60,10 @@ class DirectoryWriter {
   [[nodiscard]] SessionRecord& session(std::uint32_t slot) noexcept;
   [[nodiscard]] ListenerRecord& listener(std::uint32_t slot) noexcept;
 
-  // Writes the record, then moves the generation, then wakes everybody concerned in one call: those who follow all
-  // events, and for announcements, results, new workers and devices everybody who waits.
-  void publish(const EventDraft& draft) noexcept;
+  // Writes the records, then moves the generation, then wakes everybody concerned in one call for all: those who follow
+  // all events, and for announcements, results, new workers and devices everybody who waits.
+  void publish(std::span<const EventDraft> drafts) noexcept;
+  void publish(const EventDraft& draft) noexcept { publish(std::span(&draft, 1)); }
   // After being killed between two words of publish(): makes counters and ring agree again.
   void repair() noexcept;
 

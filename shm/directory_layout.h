@@ -2,7 +2,7 @@
 // The directory: the one piece of memory that wardend writes and every client reads. Fixed-width, no pointers,
 // tables found by offsets in the header, so that a reader needs neither Boost nor our compiler.
 //
-//   header | devices[64] | sessions[N] | listeners[N] | events[1024]
+//   header | devices[64] | sessions[N] | listeners[N] | events[4096]
 //
 // Writer: wardend's worker alone. Readers: anybody with the (sealed) descriptor. Every word that changes after
 // hand-out is a naturally aligned 32- or 64-bit atomic.
@@ -16,11 +16,12 @@
 namespace warden::shm {
 
 inline constexpr std::uint64_t kDirectoryMagic = 0x5249'444e'4452'4157;  // "WARDNDIR"
-inline constexpr std::uint32_t kDirectoryVersion = 1;
+inline constexpr std::uint32_t kDirectoryVersion = 2;
 
 inline constexpr std::uint32_t kDeviceCapacity = 64;     // a device set is one 64-bit mask
 inline constexpr std::uint32_t kSessionCapacity = 2048;  // also the listeners': one row a session, same slot
-inline constexpr std::uint32_t kEventCapacity = 1024;    // a power of two
+// A power of two; twice what the answers of a full house to one reset take.
+inline constexpr std::uint32_t kEventCapacity = 4096;
 
 using Word32 = std::atomic<std::uint32_t>;
 using Word64 = std::atomic<std::uint64_t>;

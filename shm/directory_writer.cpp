@@ -144,20 +144,26 @@ ListenerRecord& DirectoryWriter::listener(std::uint32_t slot) noexcept {
   return record_at<ListenerRecord>(start_of(region_), header().listeners, slot);
 }
 
-void DirectoryWriter::publish(const EventDraft& draft) noexcept {
+void DirectoryWriter::publish(std::span<const EventDraft> drafts) noexcept {
+  if (drafts.empty()) return;
   DirectoryHeader& head = header();
   // Relaxed: this thread is the only writer of these words.
-  const std::uint64_t number = head.event_count.load(std::memory_order_relaxed);
-  EventRecord record{};
-  fill(record, draft);
-  EventRecord& slot = event_slot(region_, head, number);
-  slot.sequence.store(0, std::memory_order_relaxed);  // ordered before the words: each of them is a release
-  store_event_words(slot, record);
-  slot.sequence.store(number + 1, std::memory_order_release);     // sync: event.sequence
-  head.event_count.store(number + 1, std::memory_order_release);  // sync: directory.event_count
+  std::uint64_t number = head.event_count.load(std::memory_order_relaxed);
+  std::uint32_t wakes = 0;
+  for (const EventDraft& draft : drafts) {
+    EventRecord record{};
+    fill(record, draft);
+    EventRecord& slot = event_slot(region_, head, number);
+    slot.sequence.store(0, std::memory_order_relaxed);  // ordered before the words: each of them is a release
+    store_event_words(slot, record);
+    // One by one: repair() finds at most one that is written and not counted.
+    slot.sequence.store(++number, std::memory_order_release);   // sync: event.sequence
+    head.event_count.store(number, std::memory_order_release);  // sync: directory.event_count
+    wakes |= wakes_for(draft.kind);
+  }
   const std::uint32_t generation = head.generation.load(std::memory_order_relaxed);
   head.generation.store(generation + 1, std::memory_order_release);  // sync: directory.generation
-  futex_wake_all(head.generation, wakes_for(draft.kind));
+  futex_wake_all(head.generation, wakes);
 }
 
 void DirectoryWriter::repair() noexcept {

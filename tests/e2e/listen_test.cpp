@@ -23,16 +23,6 @@ using cli::children_of;
 using cli::view_process;
 using testing::HasSubstr;
 
-// Looks again until it is so; the deadline is generous and a failure.
-bool becomes(const std::function<bool()>& condition) {
-  for (const auto deadline = std::chrono::steady_clock::now() + kDeadline;
-       std::chrono::steady_clock::now() < deadline;) {
-    if (condition()) return true;
-    ::usleep(1000);
-  }
-  return false;
-}
-
 bool stopped(pid_t pid) {
   const auto view = view_process(pid);
   return view && view->living && view->stopped;
@@ -52,7 +42,7 @@ class Listen : public testing::Test {
   // Daemons of a command survive the death of its group: whatever a failed test leaves is below us.
   void TearDown() override {
     cli::ProcessTree left(::getpid());
-    EXPECT_TRUE(becomes([&] { return left.signal_all(SIGKILL) == 0; }));
+    EXPECT_TRUE(eventually([&] { return left.signal_all(SIGKILL) == 0; }));
   }
 
   Process listen(const char* on_reset, std::vector<std::string> command, Process::Options options = {}) {
@@ -96,7 +86,7 @@ TEST_F(Listen, PausesTheWholeTree) {
   ASSERT_TRUE(reset.wait_for_line("(sh) has acknowledged")) << reset.output();
   release();
   EXPECT_EQ(reset.wait(), 0) << reset.output();
-  EXPECT_TRUE(becomes([&] { return runs(first) && runs(second); }));
+  EXPECT_TRUE(eventually([&] { return runs(first) && runs(second); }));
   ::kill(first, SIGKILL);
   ::kill(second, SIGKILL);
   EXPECT_EQ(command.wait(), 137);
@@ -114,7 +104,7 @@ TEST_F(Listen, CommandGoesOnAfterTheWrapperWasKilled) {
   EXPECT_TRUE(stopped(pid));
   release();
   EXPECT_EQ(reset.wait(), 0) << reset.output();
-  EXPECT_TRUE(becomes([&] { return runs(pid); }));
+  EXPECT_TRUE(eventually([&] { return runs(pid); }));
   ::kill(pid, SIGKILL);
 }
 
@@ -132,7 +122,7 @@ TEST_F(Listen, CommandGoesOnAfterTheGuardWasKilled) {
   EXPECT_TRUE(stopped(pid));
   release();
   EXPECT_EQ(reset.wait(), 0) << reset.output();
-  EXPECT_TRUE(becomes([&] { return runs(pid); }));
+  EXPECT_TRUE(eventually([&] { return runs(pid); }));
   // And the second guard guards: the next reset finds the command paused again.
   Process again = this->reset();
   EXPECT_EQ(again.wait(), 0) << again.output();
@@ -161,7 +151,7 @@ TEST_F(Listen, CommandGoesOnAfterBothWereKilled) {
   EXPECT_TRUE(stopped(pid) && stopped(child));
   release();
   EXPECT_EQ(reset.wait(), 0) << reset.output();
-  EXPECT_TRUE(becomes([&] { return runs(pid) && runs(child); })) << host_.daemon().output();
+  EXPECT_TRUE(eventually([&] { return runs(pid) && runs(child); })) << host_.daemon().output();
   ::kill(child, SIGKILL);
   ::kill(pid, SIGKILL);
 }
@@ -175,10 +165,10 @@ TEST_F(Listen, GuardsOnAfterTheWrapperWasKilled) {
   EXPECT_EQ(command.wait(), 137);
   hold_resets();
   Process reset = this->reset();
-  EXPECT_TRUE(becomes([&] { return stopped(pid); }));
+  EXPECT_TRUE(eventually([&] { return stopped(pid); }));
   release();
   EXPECT_EQ(reset.wait(), 0) << reset.output();
-  EXPECT_TRUE(becomes([&] { return runs(pid); }));
+  EXPECT_TRUE(eventually([&] { return runs(pid); }));
   ::kill(pid, SIGKILL);
 }
 
@@ -192,13 +182,13 @@ TEST_F(Listen, StaysStoppedAfterCtrlZ) {
   Process reset = this->reset();
   ASSERT_TRUE(command.wait_for_line("reset 1: paused")) << command.output();
   ::kill(-command.pid(), SIGTSTP);  // as a terminal does
-  ASSERT_TRUE(becomes([&] { return stopped(command.pid()); }));
+  ASSERT_TRUE(eventually([&] { return stopped(command.pid()); }));
   release();
   EXPECT_EQ(reset.wait(), 0) << reset.output();
   ASSERT_TRUE(command.wait_for_line("reset 1 ended")) << command.output();
   EXPECT_TRUE(stopped(pid) && stopped(child));
   command.signal(SIGCONT);
-  EXPECT_TRUE(becomes([&] { return runs(pid) && runs(child); }));
+  EXPECT_TRUE(eventually([&] { return runs(pid) && runs(child); }));
   ::kill(child, SIGKILL);
   ::kill(pid, SIGKILL);
   EXPECT_EQ(command.wait(), 137);
@@ -212,10 +202,10 @@ TEST_F(Listen, StopsAgainWhatSomebodyContinues) {
   Process reset = this->reset();
   ASSERT_TRUE(command.wait_for_line("reset 1: paused")) << command.output();
   ::kill(pid, SIGCONT);
-  EXPECT_TRUE(becomes([&] { return stopped(pid); }));
+  EXPECT_TRUE(eventually([&] { return stopped(pid); }));
   release();
   EXPECT_EQ(reset.wait(), 0) << reset.output();
-  EXPECT_TRUE(becomes([&] { return runs(pid); }));
+  EXPECT_TRUE(eventually([&] { return runs(pid); }));
   ::kill(pid, SIGKILL);
   EXPECT_EQ(command.wait(), 137);
 }
@@ -242,7 +232,7 @@ TEST_F(Listen, CommandGoesOnAfterWardendDied) {
   ASSERT_TRUE(command.wait_for_line("reset 1: paused")) << command.output();
   ::kill(-host_.daemon().pid(), SIGKILL);  // keeper and worker
   ASSERT_TRUE(host_.start_daemon()) << host_.why();
-  EXPECT_TRUE(becomes([&] { return runs(pid); })) << command.output();
+  EXPECT_TRUE(eventually([&] { return runs(pid); })) << command.output();
   ::kill(pid, SIGKILL);
   EXPECT_EQ(command.wait(), 137);
 }
@@ -360,10 +350,10 @@ TEST_F(Listen, GuardsWhatTheCommandLeft) {
   EXPECT_EQ(command.wait(), 0);
   hold_resets();
   Process reset = this->reset();
-  EXPECT_TRUE(becomes([&] { return stopped(pid); }));
+  EXPECT_TRUE(eventually([&] { return stopped(pid); }));
   release();
   EXPECT_EQ(reset.wait(), 0) << reset.output();
-  EXPECT_TRUE(becomes([&] { return runs(pid); }));
+  EXPECT_TRUE(eventually([&] { return runs(pid); }));
   ::kill(pid, SIGKILL);
 }
 

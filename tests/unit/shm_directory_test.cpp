@@ -156,6 +156,40 @@ TEST_F(ShmDirectory, WaitEndsWithTheEvent) {
   EXPECT_EQ(listener.wait(), 0);
 }
 
+// Proves that events told together are all there in order, and that waiters are woken once for all of them: by the
+// kind that concerns most.
+TEST_F(ShmDirectory, ManyEventsMoveTheGenerationOnce) {
+  test::Child listener([&] {
+    reader_.wait_for_event(2, std::chrono::minutes(10), kWakeListeners);
+    return reader_.event_count() == 3 ? 0 : 1;
+  });
+  const std::uint32_t generation = reader_.header().generation.load();
+  const EventDraft drafts[] = {{.kind = EventKind::kAcknowledged, .value = 1},
+                               {.kind = EventKind::kResult, .value = 2},
+                               {.kind = EventKind::kAcknowledged, .value = 3}};
+  writer_.publish(drafts);
+  EXPECT_EQ(reader_.header().generation.load(), generation + 1);
+  EXPECT_EQ(listener.wait(), 0);
+  for (std::uint64_t number = 0; number < 3; ++number) {
+    const auto event = reader_.event(number);
+    ASSERT_TRUE(event && *event);
+    EXPECT_EQ((*event)->value, number + 1);
+  }
+  writer_.publish(std::span<const EventDraft>());
+  EXPECT_EQ(reader_.header().generation.load(), generation + 1);
+}
+
+// Proves that all listeners of a full house can answer one reset, and be told of, without the ring going round.
+TEST_F(ShmDirectory, AFullHouseOfAnswersFits) {
+  const std::vector<EventDraft> answers(kSessionCapacity, EventDraft{.kind = EventKind::kAcknowledged});
+  writer_.publish({.kind = EventKind::kAnnounce, .reset_id = 7});
+  writer_.publish(answers);
+  writer_.publish({.kind = EventKind::kResult, .reset_id = 7});
+  const auto announced = reader_.event(0);
+  ASSERT_TRUE(announced && *announced);
+  EXPECT_EQ((*announced)->reset_id, 7U);
+}
+
 // A directory that is wrong in one way must be refused with kProtocol.
 class ShmForgedDirectory : public ::testing::Test {
  protected:

@@ -27,7 +27,7 @@ int main(int argc, char** argv) {
   printf("%s\n", (const char*)(start + word_at(start, 32) + 16));
   const uint64_t events = word_at(start, 80);
   for (uint64_t number = 0; number < word_at(start, 136); ++number) {
-    const uint64_t record = events + (number % 1024) * 256;
+    const uint64_t record = events + (number % 4096) * 256;
     if (word_at(start, record) != number + 1) return 1;
     printf("%" PRIu64 " %s\n", word_at(start, record + 16), (const char*)(start + record + 72));
   }

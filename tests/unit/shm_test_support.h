@@ -44,16 +44,6 @@ class Child {
 
 inline int in_child(const std::function<int()>& work) { return Child(work).wait(); }
 
-// A generous deadline that fails a test instead of hanging it.
-inline bool eventually(const std::function<bool()>& condition) {
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > deadline) return false;
-    std::this_thread::yield();
-  }
-  return true;
-}
-
 // A file in such a directory.
 inline std::string operator/(const TemporaryDirectory& directory, const std::string& name) {
   return directory.path() + "/" + name;

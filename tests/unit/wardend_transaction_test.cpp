@@ -41,7 +41,12 @@ class FakeHost final : public TransactionHost {
     log.push_back("journal " + std::string(to_string(record.phase)));
     return {};
   }
-  void publish(const shm::EventDraft& draft) override {
+  using TransactionHost::publish;
+  void publish(std::span<const shm::EventDraft> drafts) override {
+    ++batches;
+    for (const shm::EventDraft& draft : drafts) take(draft);
+  }
+  void take(const shm::EventDraft& draft) {
     events.push_back({draft.kind, draft.phase, draft.result, draft.deadline_ns, std::string(draft.text)});
     if (draft.kind == shm::EventKind::kPhase) log.push_back("told " + std::string(to_string(draft.phase)));
     if (draft.kind == shm::EventKind::kAnnounce) log.emplace_back("told announce");
@@ -60,6 +65,7 @@ class FakeHost final : public TransactionHost {
   std::vector<ToldEvent> events;
   std::vector<std::string> log;
   int waits = 0;
+  int batches = 0;  // events told at once count once
 
  private:
   std::uint64_t now_ns_ = 1000 * kMs;
@@ -172,6 +178,18 @@ TEST_F(TransactionTest, OrderOfThings) {
   EXPECT_THAT(host_.log, ElementsAre("journal announced", "begin", "told announce", "journal quiesced", "told quiesced",
                                      "quiesce", "journal resetting", "told resetting", "reset", "journal verified",
                                      "told verified", "finish", "told result", "journal idle"));
+}
+
+// Answers that are found together are told together: a thousand listeners cost those who follow one wake.
+TEST_F(TransactionTest, AnswersAreToldAtOnce) {
+  Script others[100];
+  for (Script& other : others) {
+    other.now = Outcome::kAcknowledged;
+    source_.scripts.push_back(&other);
+  }
+  run(order());
+  EXPECT_EQ(host_.count(shm::EventKind::kAcknowledged), 100);
+  EXPECT_EQ(host_.batches, 1 + 1 + 3 + 1);  // announcement, answers, phases, result
 }
 
 // With nobody listening and with everybody prompt, nothing is waited for at all.

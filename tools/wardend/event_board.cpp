@@ -6,9 +6,10 @@
 
 namespace warden::daemon {
 
-void EventBoard::publish(const shm::EventDraft& draft) {
+void EventBoard::publish(std::span<const shm::EventDraft> drafts) {
+  if (drafts.empty()) return;
   const std::scoped_lock lock(mutex_);
-  directory_.publish(draft);
+  directory_.publish(drafts);
   for (const auto& [id, session] : pollable_) {
     // A full socket is readable already, a dead one is noticed elsewhere.
     const char byte = 1;

@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <span>
 
 #include "shm/directory.h"
 #include "tools/wardend/session.h"
@@ -17,7 +18,9 @@ class EventBoard {
  public:
   explicit EventBoard(shm::DirectoryWriter& directory) : directory_(directory) {}
 
-  void publish(const shm::EventDraft& draft);
+  // All told at once: whoever waits is woken once.
+  void publish(std::span<const shm::EventDraft> drafts);
+  void publish(const shm::EventDraft& draft) { publish(std::span(&draft, 1)); }
   // Sessions with a notification socket; others are ignored.
   void add_pollable(const std::shared_ptr<Session>& session);
   void remove_pollable(std::uint64_t session_id);

@@ -59,9 +59,9 @@ Status ResetHost::write_journal(const ResetRecord& record) {
   return written;
 }
 
-void ResetHost::publish(const shm::EventDraft& draft) {
-  parts_.board.publish(draft);
-  log_event(draft);
+void ResetHost::publish(std::span<const shm::EventDraft> drafts) {
+  parts_.board.publish(drafts);
+  for (const shm::EventDraft& draft : drafts) log_event(draft);
 }
 
 void ResetHost::begin(const ResetRecord& record) {

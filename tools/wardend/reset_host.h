@@ -30,7 +30,8 @@ class ResetHost final : public TransactionHost {
   [[nodiscard]] std::uint32_t news() override;
   void wait(std::uint32_t seen, std::chrono::nanoseconds bound) override;
   [[nodiscard]] Status write_journal(const ResetRecord& record) override;
-  void publish(const shm::EventDraft& draft) override;
+  using TransactionHost::publish;
+  void publish(std::span<const shm::EventDraft> drafts) override;
   void begin(const ResetRecord& record) override;
   void finish(const ResetRecord& record) override;
 

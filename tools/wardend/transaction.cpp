@@ -146,7 +146,10 @@ void Transaction::collect_answers() {
 
 // Told first, settled then: killed in between, the successor finds the answer in the event ring.
 void Transaction::tell_answers() {
-  for (const Answer& answer : untold_) publish_outcome(answer.listener);
+  std::vector<shm::EventDraft> events;
+  events.reserve(untold_.size());
+  for (const Answer& answer : untold_) events.push_back(draft_of(answer.listener));
+  parts_.host.publish(events);
   for (const Answer& answer : untold_) answer.participant->settle();
   untold_.clear();
 }
@@ -164,7 +167,8 @@ Participants Transaction::take_late() {
 
 bool Transaction::apply_timeout_policy(Participants late) {
   for (const auto& participant : late) {
-    publish_outcome(outcome_of(*participant, Outcome::kTimedOut, parts_.host.now_ns()));
+    const ListenerRecord silent = outcome_of(*participant, Outcome::kTimedOut, parts_.host.now_ns());
+    parts_.host.publish(draft_of(silent));
   }
   if (record_.on_timeout == shm::TimeoutPolicy::kKill) return kill_and_await(late);
   for (const auto& participant : late) participant->settle();
@@ -315,13 +319,14 @@ ListenerRecord Transaction::outcome_of(const Participant& participant, Outcome o
   return listener;
 }
 
-void Transaction::publish_outcome(const ListenerRecord& listener) {
+// Borrows the listener's name.
+shm::EventDraft Transaction::draft_of(const ListenerRecord& listener) const {
   shm::EventDraft event = draft(event_of(listener.outcome));
   event.pid = listener.pid;
   event.session_id = listener.session_id;
   event.value = listener.duration_us;
   event.text = listener.name;
-  parts_.host.publish(event);
+  return event;
 }
 
 milliseconds Transaction::extend(const ListenerRecord& asking, milliseconds wanted) {

@@ -12,6 +12,7 @@
 #include <future>
 #include <map>
 #include <mutex>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -57,7 +58,9 @@ class TransactionHost {
 
   // On disk when it returns.
   [[nodiscard]] virtual Status write_journal(const ResetRecord& record) = 0;
-  virtual void publish(const shm::EventDraft& draft) = 0;
+  // In this order, all told at once.
+  virtual void publish(std::span<const shm::EventDraft> drafts) = 0;
+  void publish(const shm::EventDraft& draft) { publish(std::span(&draft, 1)); }
 
   // The cards are resetting from now on, as far as listings and new opens go.
   virtual void begin(const ResetRecord& record) = 0;
@@ -129,7 +132,7 @@ class Transaction {
   void judge(std::vector<std::future<chip::ResetReport>>& verdicts);
   void decide(shm::ResetResult result, std::string reason);
   [[nodiscard]] ListenerRecord outcome_of(const Participant& participant, Outcome outcome, std::uint64_t now_ns);
-  void publish_outcome(const ListenerRecord& listener);
+  [[nodiscard]] shm::EventDraft draft_of(const ListenerRecord& listener) const;
   [[nodiscard]] shm::EventDraft draft(shm::EventKind kind) const;
 
   TransactionParts parts_;
