@@ -46,7 +46,8 @@ struct ListenerOptions {
   std::vector<std::string> devices{};  // empty: all
   bool acknowledge_by_hand = false;    // call acknowledge() yourself, from any thread
   // true: callbacks come from a thread of the listener's own, which blocks all signals. false: no thread; poll fd()
-  // (the session must have been attached as pollable) and call dispatch() when it is readable.
+  // and call dispatch() when it is readable. That takes a session attached as pollable (else kInvalidArgument) and of
+  // its own: a second listener without a thread on the same session is refused with kBusy.
   bool thread = true;
 };
 
@@ -69,7 +70,10 @@ class Listener {
 
   // Readable when dispatch() has something to do; stays the same for the listener's life. -1 with a thread.
   [[nodiscard]] int fd() const noexcept;
-  // Runs the callbacks that are due, on the calling thread. Reattaches if wardend was restarted.
+  // Runs the callbacks that are due, on the calling thread. Reattaches if wardend was restarted. kDisconnected while
+  // wardend is away: keep polling fd(), which becomes readable again within a second, and dispatch() tries anew; a
+  // callback that is due has run all the same. kDisconnected for ever in a child after fork(). kInvalidArgument with a
+  // thread.
   [[nodiscard]] Status dispatch();
 
  private:
