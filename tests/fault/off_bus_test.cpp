@@ -3,6 +3,7 @@
 // ever, and a card that comes back can be reset again.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <warden/device.h>
 #include <warden/listener.h>
 
 #include <condition_variable>
@@ -234,6 +235,42 @@ TEST_F(GoneServer, WhileIdle) {
     ASSERT_LT(std::chrono::steady_clock::now(), deadline) << host_.daemon().output();
   }
   expect_lost();
+}
+
+// Proves that a card whose server comes back is opened again by itself, that handles from before stay stale, and that
+// it can be used and reset as before.
+TEST_F(GoneServer, ComesBack) {
+  start();
+  const auto serving = host_.daemon().wait_for_line("worker ");
+  ASSERT_TRUE(serving);
+  auto session = Session::attach({.socket_path = host_.socket_path(), .name = "holder"});
+  ASSERT_TRUE(session) << session.error().message;
+  auto device = Device::open(*session, "0");
+  ASSERT_TRUE(device) << device.error().message;
+  Process events = host_.run("warden", {"events"});
+  ASSERT_TRUE(eventually([&] {  // listing opens a session, which is an event
+    (void)device_state();
+    return events.output().find("session") != std::string::npos;
+  }));
+  kill_simulator();
+  ASSERT_TRUE(eventually([&] { return device_state() == "lost"; })) << host_.daemon().output();
+  ASSERT_TRUE(host_.start_simulator()) << host_.why();
+  ASSERT_TRUE(host_.daemon().wait_for_line("chip0.sock is back")) << host_.daemon().output();
+  EXPECT_TRUE(events.wait_for_line("chip0.sock lost")) << events.output();
+  EXPECT_TRUE(events.wait_for_line("chip0.sock ready")) << events.output();
+  EXPECT_EQ(device_state(), "ready");
+  const auto word = device->read32({1, 1}, CardAddress{0x20000});
+  ASSERT_FALSE(word);
+  EXPECT_EQ(word.error().code, Code::kStale) << word.error().message;
+  expect_healed();
+  // And the next time, with wardend's worker killed meanwhile.
+  kill_simulator();
+  ASSERT_TRUE(eventually([&] { return device_state() == "lost"; })) << host_.daemon().output();
+  ::kill(std::stoi(serving->substr(serving->find("worker ") + 7)), SIGKILL);
+  ASSERT_TRUE(host_.daemon().wait_for_line("worker ")) << host_.daemon().output();
+  ASSERT_TRUE(host_.start_simulator()) << host_.why();
+  ASSERT_TRUE(host_.daemon().wait_for_line("chip0.sock is back")) << host_.daemon().output();
+  expect_healed();
 }
 
 }  // namespace

@@ -28,12 +28,18 @@ std::string json_line(const Event& event) {
       .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);  // text may be cut inside a character
 }
 
+// As the directory's layout numbers them (docs/protocol.md).
+std::string_view device_state(std::uint64_t number) {
+  constexpr std::string_view kNames[] = {"gone", "ready", "resetting", "failed", "lost"};
+  return number < std::size(kNames) ? kNames[number] : "unknown";
+}
+
 std::string details_of(const Event& event) {
   std::string text = printable(event.text);
   if (event.kind == "announce") return fmt::format("{} ({})", fmt::join(event.devices, ", "), text);
   if (event.kind == "phase") return event.phase;
   if (event.kind == "result") return event.result + (text.empty() ? "" : ": " + text);
-  if (event.kind == "device") return text;
+  if (event.kind == "device") return fmt::format("{} {}", text, device_state(event.value));
   std::string details = fmt::format("pid {}{}", event.pid, text.empty() ? "" : " (" + text + ")");
   if (event.kind == "acknowledged") {
     details += " after " + format_duration(std::chrono::microseconds(event.value));

@@ -25,13 +25,13 @@ std::string failure_of(const chip::ResetReport& report) {
 DeviceThread::DeviceThread(std::string name, std::unique_ptr<chip::Chip> chip, std::uint64_t epoch,
                            std::string lost_reason)
     : name_(std::move(name)), chip_(std::move(chip)), epoch_(epoch) {
-  if (!chip_) {
+  if (chip_) {
+    epoch_ = chip_->epoch();
+    identity_ = chip_->identity();
+  } else {
     state_ = shm::DeviceState::kLost;
     reason_ = std::move(lost_reason);
-    return;
   }
-  epoch_ = chip_->epoch();
-  identity_ = chip_->identity();
   thread_ = std::thread([this] { run(); });
 }
 
@@ -133,6 +133,34 @@ void DeviceThread::lose(const std::string& reason) {
   reason_ = reason;
 }
 
+void DeviceThread::reopen_if_lost(Opener opener, std::function<void()> done) {
+  const std::scoped_lock lock(mutex_);
+  if (state_ != shm::DeviceState::kLost || gate_ != Gate::kOpen || opener_) return;
+  opener_ = std::move(opener);
+  reopened_ = std::move(done);
+  changed_.notify_all();
+}
+
+void DeviceThread::reopen(std::unique_lock<std::mutex>& lock) {
+  const Opener opener = std::exchange(opener_, nullptr);
+  const std::function<void()> done = std::exchange(reopened_, nullptr);
+  if (state_ != shm::DeviceState::kLost || gate_ != Gate::kOpen) return;
+  std::unique_ptr<chip::Chip> old = std::move(chip_);
+  const std::uint64_t epoch = epoch_ + 1;
+  lock.unlock();
+  old.reset();  // a card takes one client at a time
+  Result<std::unique_ptr<chip::Chip>> chip = opener(epoch);
+  lock.lock();
+  if (!chip) return;
+  chip_ = std::move(*chip);
+  epoch_ = chip_->epoch();
+  identity_ = chip_->identity();
+  state_ = shm::DeviceState::kReady;
+  reason_.clear();
+  telemetry_.reset();
+  done();
+}
+
 void DeviceThread::announce(std::uint64_t reset_id) {
   const std::scoped_lock lock(mutex_);
   reset_id_ = reset_id;
@@ -150,13 +178,13 @@ Status DeviceThread::quiesce(std::chrono::milliseconds bound) {
 std::future<chip::ResetReport> DeviceThread::start_reset(std::shared_ptr<ExternalReset> external) {
   auto promise = std::make_shared<std::promise<chip::ResetReport>>();
   std::future<chip::ResetReport> verdict = promise->get_future();
+  const std::scoped_lock lock(mutex_);
   if (!chip_) {
     chip::ResetReport lost;
-    lost.reason = "the device is lost: " + view().reason;
+    lost.reason = "the device is lost: " + reason_;
     promise->set_value(std::move(lost));
     return verdict;
   }
-  const std::scoped_lock lock(mutex_);
   push([this, promise, external = std::move(external)](chip::Chip& chip) {
     chip::ResetOptions options;
     if (external) {
@@ -193,8 +221,15 @@ bool DeviceThread::release(bool touched, const std::string& failure) {
 void DeviceThread::run() {
   std::unique_lock lock(mutex_);
   for (;;) {
-    changed_.wait(lock, [this] { return stopping_ || !jobs_.empty(); });
+    changed_.wait(lock, [this] { return stopping_ || !jobs_.empty() || opener_; });
     if (stopping_) return;
+    if (jobs_.empty()) {
+      busy_ = true;
+      reopen(lock);
+      busy_ = false;
+      changed_.notify_all();
+      continue;
+    }
     Job job = std::move(jobs_.front());
     jobs_.pop_front();
     busy_ = true;

@@ -42,6 +42,9 @@ class DeviceThread final : public ResetTarget {
  public:
   using Job = std::function<void(chip::Chip&)>;
 
+  // Opens the card afresh, with this epoch, and proves that it answers.
+  using Opener = std::function<Result<std::unique_ptr<chip::Chip>>(std::uint64_t epoch)>;
+
   // Without a chip the device is lost, for this reason.
   DeviceThread(std::string name, std::unique_ptr<chip::Chip> chip, std::uint64_t epoch, std::string lost_reason = {});
   ~DeviceThread() override;
@@ -57,8 +60,11 @@ class DeviceThread final : public ResetTarget {
   // Reads telemetry if what is known is older than a second; calls `done` on the device's thread, with how that went.
   // False: nothing to wait for.
   bool refresh_telemetry(std::function<void(const Status&)> done);
-  // The transport is gone for good.
+  // The transport is gone: nothing but reopening brings the card back.
   void lose(const std::string& reason);
+  // Tries once, on the device's thread, if the device is lost and not in a reset. Handles from before stay stale.
+  // `done` is called on that thread, when the device is there again; never otherwise.
+  void reopen_if_lost(Opener opener, std::function<void()> done);
 
   // The gate, moved by the reset that runs.
   void announce(std::uint64_t reset_id);
@@ -76,14 +82,17 @@ class DeviceThread final : public ResetTarget {
   [[nodiscard]] Status usable() const;
   void push(Job job);
   void run();
+  void reopen(std::unique_lock<std::mutex>& lock);
   Status read_telemetry(chip::Chip& chip);
 
   const std::string name_;
-  const std::unique_ptr<chip::Chip> chip_;
+  std::unique_ptr<chip::Chip> chip_;  // exchanged by the device's thread alone, under the lock
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<Job> jobs_;
+  Opener opener_;  // with what to call after it: a try that is asked for
+  std::function<void()> reopened_;
   bool busy_ = false;
   bool stopping_ = false;
   Gate gate_ = Gate::kOpen;

@@ -35,6 +35,23 @@ Result<std::unique_ptr<chip::Chip>> adopt_card(const std::string& name, Kept kep
   return chip::adopt(std::move(*device), epoch);
 }
 
+// The card is there again after its transport was gone. Its firmware runs, or this is not the time to take it.
+Result<std::unique_ptr<chip::Chip>> reopen_card(std::uint32_t index, const std::string& name, KeeperLink& keeper,
+                                                std::uint64_t epoch) {
+  (void)keeper.drop(keeper_name(index));  // a card takes one client at a time, and the keeper holds the old one
+  Result<std::unique_ptr<vfio::Device>> device = vfio::open(name);
+  if (!device) return std::unexpected(std::move(device).error());
+  Result<std::unique_ptr<chip::Chip>> chip = chip::adopt(std::move(*device), epoch);
+  if (!chip) return chip;
+  if (Result<chip::Telemetry> telemetry = (*chip)->telemetry(); !telemetry) {
+    return std::unexpected(std::move(telemetry).error());
+  }
+  if (Status kept = keeper.keep(keeper_name(index), name, (*chip)->device().descriptors()); !kept) {
+    return std::unexpected(kept.error());
+  }
+  return chip;
+}
+
 // The epoch that clients know, one further when a reset was tried and its end was not told yet.
 std::uint64_t epoch_to_go_on_with(std::uint64_t known, std::uint32_t index,
                                   const std::optional<ResetRecord>& unfinished) {
@@ -59,8 +76,12 @@ Result<Devices> Devices::open(const std::vector<std::string>& names, KeptTable& 
     // A row without state: the last worker died before it had opened this card, so nobody has used it yet.
     const bool taken_over = entry != kept.end() && row.state.load() != 0;
     if (entry != kept.end() && !taken_over) entry->second.fds.clear();
-    auto chip = taken_over ? adopt_card(name, std::move(entry->second), epoch) : open_card(index, name, keeper);
-    if (!chip && !taken_over) return std::unexpected(std::move(chip).error());
+    // Lost already, and nothing kept of it: it may be back, or come back later.
+    const bool was_lost = entry == kept.end() && row.state.load() != 0;
+    auto chip = taken_over ? adopt_card(name, std::move(entry->second), epoch)
+                : was_lost ? reopen_card(index, name, keeper, epoch + 1)
+                           : open_card(index, name, keeper);
+    if (!chip && !taken_over && !was_lost) return std::unexpected(std::move(chip).error());
     if (!chip) spdlog::error("{} is lost: {}", name, chip.error().message);
     const std::string lost_reason = chip ? std::string() : chip.error().message;
     devices.threads_.push_back(
@@ -71,6 +92,14 @@ Result<Devices> Devices::open(const std::vector<std::string>& names, KeptTable& 
     devices.publish_row(index);
   }
   return devices;
+}
+
+void Devices::reopen_lost(KeeperLink& keeper, const std::function<void(std::uint32_t index)>& done) const {
+  for (std::uint32_t index = 0; index < count(); ++index) {
+    threads_[index]->reopen_if_lost([index, &keeper, name = threads_[index]->name()](
+                                        std::uint64_t epoch) { return reopen_card(index, name, keeper, epoch); },
+                                    [index, done] { done(index); });
+  }
 }
 
 Result<std::uint32_t> Devices::find(std::string_view name) const {

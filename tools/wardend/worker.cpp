@@ -20,6 +20,7 @@ namespace warden::daemon {
 namespace {
 
 constexpr std::chrono::milliseconds kTick{100};
+constexpr std::chrono::seconds kReopenInterval{1};
 constexpr unsigned kSourceShift = 56;
 
 std::optional<ResetRecord> unfinished_of(const Journal& journal) {
@@ -195,11 +196,25 @@ void Worker::tick() {
   const auto now = std::chrono::steady_clock::now();
   expire_guests(now);
   look_after_orphans();
+  reopen_lost_cards(now);
   requests_->send_listings();
   if (parts_.watchdog_interval && now - last_alive_ > *parts_.watchdog_interval / 2) {
     last_alive_ = now;
     tell_alive();
   }
+}
+
+// A socket that appears is not listened on yet, so no event tells better than trying when a card is back.
+void Worker::reopen_lost_cards(std::chrono::steady_clock::time_point now) {
+  if (stopping_ || now - last_reopening_ < kReopenInterval) return;
+  last_reopening_ = now;
+  devices_->reopen_lost(keeper_, [this](std::uint32_t index) {
+    mailbox_.post([this, index] {
+      spdlog::info("{} is back", devices_->at(index).name());
+      devices_->publish_row(index);
+      devices_->publish_change(index, board_);
+    });
+  });
 }
 
 // A reset under way is brought to its result first; its listeners are served meanwhile.

@@ -74,6 +74,7 @@ class Worker {
   void look_after_orphans();
   [[nodiscard]] bool has_successor(const Session& orphan) const;
   void tick();
+  void reopen_lost_cards(std::chrono::steady_clock::time_point now);
   void hear_umd();
   void begin_stop();
 
@@ -101,6 +102,7 @@ class Worker {
   std::map<std::uint64_t, Guest> guests_;
   std::uint64_t next_guest_ = 1;
   std::chrono::steady_clock::time_point last_alive_;
+  std::chrono::steady_clock::time_point last_reopening_;
   bool stopping_ = false;
   bool done_ = false;
 };
