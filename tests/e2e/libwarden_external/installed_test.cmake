@@ -21,7 +21,18 @@ if(SANITIZE)
   set(flags -fsanitize=${SANITIZE})
 endif()
 
-run(${CMAKE_COMMAND} --install ${BUILD} --prefix ${room}/first --component libwarden)
+# The static library is what the build at hand has made; a shared one is built here.
+set(build ${BUILD})
+if(SHARED)
+  set(build ${room}/shared)
+  cmake_path(GET SOURCE PARENT_PATH tree)
+  cmake_path(SET tree NORMALIZE ${tree}/../..)
+  run(${CMAKE_COMMAND} -S ${tree} -B ${build} -D BUILD_SHARED_LIBS=ON -D WARDEN_BUILD_TESTS=OFF
+      -D CMAKE_BUILD_TYPE=Release -D CMAKE_CXX_COMPILER=${COMPILER} -D WARDEN_SANITIZE=${SANITIZE})
+  run(${CMAKE_COMMAND} --build ${build} --target warden)
+endif()
+
+run(${CMAKE_COMMAND} --install ${build} --prefix ${room}/first --component libwarden)
 file(RENAME ${room}/first ${room}/prefix)
 
 run(${CMAKE_COMMAND} -S ${SOURCE} -B ${room}/build -D CMAKE_PREFIX_PATH=${room}/prefix -D CMAKE_CXX_COMPILER=${COMPILER}
@@ -33,6 +44,14 @@ file(GLOB_RECURSE package ${room}/prefix/*/warden.pc)
 cmake_path(GET package PARENT_PATH packages)
 run(${CMAKE_COMMAND} -E env PKG_CONFIG_PATH=${packages} pkg-config --cflags --libs warden)
 separate_arguments(options UNIX_COMMAND "${output}")
+if(SHARED)
+  file(GLOB_RECURSE library ${room}/prefix/*/libwarden.so)
+  if(NOT library)
+    message(FATAL_ERROR "no libwarden.so was installed")
+  endif()
+  cmake_path(GET library PARENT_PATH libraries)
+  list(APPEND options -Wl,-rpath,${libraries})
+endif()
 run(${COMPILER} -std=c++23 ${flags} ${SOURCE}/main.cpp -o ${room}/by-pkg-config ${options})
 expect_the_cure(${room}/by-pkg-config)
 
