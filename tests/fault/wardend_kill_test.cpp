@@ -7,6 +7,7 @@
 #include <warden/reset.h>
 
 #include <csignal>
+#include <filesystem>
 #include <future>
 #include <map>
 #include <mutex>
@@ -213,6 +214,26 @@ TEST(WardendKilled, WithItsKeeper) {
   ASSERT_TRUE(later) << later.error().message;
   EXPECT_GT(later->reset_id, resetting->reset_id);
   EXPECT_EQ(later->result, ResetResult::kOk) << later->json;
+}
+
+// A worker that takes over and can't write the journal serves on and refuses resets, until it can again.
+TEST(WardendKilled, WithoutAJournal) {
+  Stack stack;
+  RawClient watcher(stack.socket_path());
+  ASSERT_TRUE(watcher.greet());
+  const std::string state = stack.directory() + "/state";
+  std::filesystem::rename(state, state + "-away");
+  replace_worker(watcher);
+  EXPECT_TRUE(stack.attach()->devices());
+  const auto refused = reset_async(stack).get();
+  ASSERT_TRUE(refused) << refused.error().message << stack.daemon_log();
+  EXPECT_EQ(refused->result, ResetResult::kRefused) << refused->json;
+  EXPECT_NE(refused->reason.find("journal"), std::string::npos) << refused->json;
+  EXPECT_EQ(stack.card_stats()["resets"]["asic"], 0);
+  std::filesystem::rename(state + "-away", state);
+  const auto done = reset_async(stack).get();
+  ASSERT_TRUE(done) << done.error().message;
+  EXPECT_EQ(done->result, ResetResult::kOk) << done->json;
 }
 
 // A worker that dies again and again is not restarted for ever.

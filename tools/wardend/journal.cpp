@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 #include <unistd.h>
 
 #include <boost/crc.hpp>
@@ -68,13 +69,18 @@ std::optional<JournalEntry> last_entry_of(const std::string& text) {
   return std::nullopt;
 }
 
-Result<Journal> Journal::open(const std::string& state_directory, Incarnation writer) {
+Result<Journal> Journal::open(const std::string& state_directory, Incarnation writer, Unwritable unwritable) {
   Journal journal(state_directory, std::move(writer));
   Result<std::string> text = read_file(state_directory + "/journal");
   if (!text && text.error().code != Code::kNotFound) return wrap(std::move(text).error(), "journal");
   if (text) journal.last_ = last_entry_of(*text);
   const std::string line = journal.last_ ? line_of(journal.last_->writer, journal.last_->record) : std::string();
-  if (Status replaced = journal.replace_with(line); !replaced) return std::unexpected(replaced.error());
+  Status replaced = journal.replace_with(line);
+  if (!replaced && unwritable == Unwritable::kIsAnError) return std::unexpected(std::move(replaced).error());
+  if (!replaced) {
+    spdlog::error("{}; resets are refused until it can be written", replaced.error().message);
+    journal.size_bytes_ = kCompactAboveBytes + 1;  // the next write makes the file anew
+  }
   return journal;
 }
 

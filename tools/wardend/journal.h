@@ -29,8 +29,11 @@ struct JournalEntry {
 // Threads: one at a time.
 class Journal {
  public:
-  // `state_directory` exists. Reads what is there, drops a torn tail, keeps the last step only.
-  [[nodiscard]] static Result<Journal> open(const std::string& state_directory, Incarnation writer);
+  // `state_directory` exists. Reads what is there, drops a torn tail, keeps the last step only. With kTryLater a
+  // journal that can't be written now is no error: each write() tries anew.
+  enum class Unwritable : std::uint8_t { kIsAnError, kTryLater };
+  [[nodiscard]] static Result<Journal> open(const std::string& state_directory, Incarnation writer,
+                                            Unwritable unwritable = Unwritable::kIsAnError);
 
   // The last step somebody wrote before this object existed.
   [[nodiscard]] const std::optional<JournalEntry>& last() const noexcept { return last_; }

@@ -60,7 +60,10 @@ int Worker::run() {
 Status Worker::start() {
   directory_.repair();
   if (Status opened = open_descriptors(); !opened) return opened;
-  Result<Journal> journal = Journal::open(parts_.options.state_directory, {directory_.header().instance_id, boot_id()});
+  // A worker that takes over has cards and sessions to serve, whatever has become of the disk.
+  Result<Journal> journal =
+      Journal::open(parts_.options.state_directory, {directory_.header().instance_id, boot_id()},
+                    parts_.inheritance.first ? Journal::Unwritable::kIsAnError : Journal::Unwritable::kTryLater);
   if (!journal) return std::unexpected(std::move(journal).error());
   journal_ = std::move(*journal);
   reports_.emplace(parts_.options.state_directory);
