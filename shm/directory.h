@@ -13,6 +13,7 @@
 #include <warden/result.h>
 
 #include "shm/directory_layout.h"
+#include "shm/event_words.h"
 #include "shm/futex.h"
 #include "shm/memory.h"
 
@@ -48,6 +49,12 @@ struct Event {
   std::string text;
 };
 
+enum class EventRead : std::uint8_t {
+  kRead,
+  kNotYet,  // not written yet
+  kLapped,  // the ring has gone round since; go on at event_count()
+};
+
 // Owner: wardend's keeper, which creates it and forks its workers: they inherit the writable mapping, the only one
 // there will ever be, since the file is sealed (FUTURE_WRITE, SHRINK, GROW, SEAL) as soon as it exists.
 // Threads: publish() is not: one thread, or a lock of the caller's.
@@ -60,10 +67,12 @@ class DirectoryWriter {
   [[nodiscard]] SessionRecord& session(std::uint32_t slot) noexcept;
   [[nodiscard]] ListenerRecord& listener(std::uint32_t slot) noexcept;
 
-  // Writes the records, then moves the generation, then wakes everybody concerned in one call for all: those who follow
-  // all events, and for announcements, results, new workers and devices everybody who waits.
+  // Writes the records, then moves the generation, then wakes everybody concerned in one call for all. An announcement
+  // wakes those who have to answer, and them alone: who only follows is woken by the next event of another kind, or by
+  // wake_followers() when nothing else is to be done. Results, new workers and devices wake everybody.
   void publish(std::span<const EventDraft> drafts) noexcept;
   void publish(const EventDraft& draft) noexcept { publish(std::span(&draft, 1)); }
+  void wake_followers() noexcept;
   // After being killed between two words of publish(): makes counters and ring agree again.
   void repair() noexcept;
 
@@ -83,19 +92,21 @@ class DirectoryReader {
  public:
   [[nodiscard]] static Result<DirectoryReader> open(UniqueFd fd);
 
-  [[nodiscard]] const DirectoryHeader& header() const noexcept;
+  [[gnu::hot]] [[nodiscard]] const DirectoryHeader& header() const noexcept;
   [[nodiscard]] const DeviceRecord& device(std::uint32_t index) const noexcept;
   [[nodiscard]] const SessionRecord& session(std::uint32_t slot) const noexcept;
-  [[nodiscard]] const ListenerRecord& listener(std::uint32_t slot) const noexcept;
+  [[gnu::hot]] [[nodiscard]] const ListenerRecord& listener(std::uint32_t slot) const noexcept;
 
   // Number that the next event will get.
-  [[nodiscard]] std::uint64_t event_count() const noexcept;
-  // Event `number`; nothing if not written yet. kStale: the ring has gone round since; go on at event_count().
+  [[gnu::hot]] [[nodiscard]] std::uint64_t event_count() const noexcept;
+  // Copies event `number` into `into`; anything but kRead leaves rubbish there.
+  [[gnu::hot]] [[nodiscard]] EventRead read_event(std::uint64_t number, RawEvent& into) const noexcept;
+  // The same for those in less of a hurry: nothing if not written yet, kStale if lapped.
   [[nodiscard]] Result<std::optional<Event>> event(std::uint64_t number) const;
   // Returns when there may be an event with this number, or after `bound`. `wakes`: kWake... bits; with fewer than all
   // it may sleep over events that do not concern the caller, who finds them in the ring later.
-  void wait_for_event(std::uint64_t number, std::chrono::milliseconds bound,
-                      std::uint32_t wakes = kAllWakes) const noexcept;
+  [[gnu::hot]] void wait_for_event(std::uint64_t number, std::chrono::milliseconds bound,
+                                   std::uint32_t wakes = kAllWakes) const noexcept;
   // Wakes who waits here for one of `wakes`: the bits that clients have for themselves.
   void wake(std::uint32_t wakes) const noexcept;
 

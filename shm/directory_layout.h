@@ -66,7 +66,7 @@ static_assert(offsetof(DirectoryHeader, generation) == 128);
 // Who waits on `generation` for what (bits of FUTEX_WAIT_BITSET). A plain FUTEX_WAIT hears everything. A thousand
 // listeners must not be woken a thousand times to be told of each other's acknowledgements.
 inline constexpr std::uint32_t kWakeListeners = 1;  // announcements, results, new workers, devices
-inline constexpr std::uint32_t kWakeFollowers = 2;  // every event
+inline constexpr std::uint32_t kWakeFollowers = 2;  // every event; of an announcement as soon as there is time
 // The other bits are the clients' own: wardend's wakes for everybody set them too.
 
 enum class DeviceState : std::uint32_t { kAbsent = 0, kReady = 1, kResetting = 2, kFailed = 3, kLost = 4 };

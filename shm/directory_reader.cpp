@@ -63,21 +63,20 @@ const Record& record_at(const std::byte* start, const TablePlace& place, std::ui
   return reinterpret_cast<const Record*>(start + place.offset_bytes)[index];
 }
 
-Event event_of(const EventRecord& record, std::uint64_t number) {
-  Event event;
-  event.number = number;
-  event.time_ns = record.time_ns;
-  event.reset_id = record.reset_id;
-  event.device_mask = record.device_mask;
-  event.deadline_ns = record.deadline_ns;
-  event.value = record.value;
-  event.kind = static_cast<EventKind>(record.kind);
-  event.phase = static_cast<ResetPhase>(record.phase);
-  event.result = static_cast<ResetResult>(record.result);
-  event.pid = record.pid;
-  event.session_id = record.session_id;
-  event.text.assign(record.text, ::strnlen(record.text, sizeof(record.text)));
-  return event;
+Event event_of(const RawEvent& raw, std::uint64_t number) {
+  const EventHead& head = raw.head;
+  return {.number = number,
+          .time_ns = head.time_ns,
+          .reset_id = head.reset_id,
+          .device_mask = head.device_mask,
+          .deadline_ns = head.deadline_ns,
+          .value = head.value,
+          .kind = static_cast<EventKind>(head.kind),
+          .phase = static_cast<ResetPhase>(head.phase),
+          .result = static_cast<ResetResult>(head.result),
+          .pid = head.pid,
+          .session_id = head.session_id,
+          .text = std::string(raw.text())};
 }
 
 }  // namespace
@@ -99,7 +98,7 @@ Result<DirectoryReader> DirectoryReader::open(UniqueFd fd) {
   if (*size_bytes < sizeof(DirectoryHeader) || *size_bytes > kLargestDirectoryBytes) {
     return fail(Code::kProtocol, "directory: of " + std::to_string(*size_bytes) + " bytes");
   }
-  auto region = memory.map(ipc::read_only);
+  auto region = memory.map(ipc::read_only, Prefault::kYes);
   if (!region) return wrap(std::move(region).error(), "directory");
   const auto& header = *static_cast<const DirectoryHeader*>(region->get_address());
   if (auto ok = check_header(header, *size_bytes); !ok) return std::unexpected(ok.error());
@@ -123,15 +122,22 @@ std::uint64_t DirectoryReader::event_count() const noexcept {
   return header().event_count.load(std::memory_order_acquire);  // sync: directory.event_count
 }
 
-Result<std::optional<Event>> DirectoryReader::event(std::uint64_t number) const {
-  if (number >= event_count()) return std::nullopt;
+EventRead DirectoryReader::read_event(std::uint64_t number, RawEvent& into) const noexcept {
+  if (number >= event_count()) return EventRead::kNotYet;
   const auto& slot =
       record_at<EventRecord>(start_of(region_), events_, static_cast<std::uint32_t>(number & (kEventCapacity - 1)));
-  EventRecord copy{};
-  if (slot.sequence.load(std::memory_order_acquire) == number + 1) {  // sync: event.sequence
-    load_event_words(slot, copy);
-    // Relaxed: the words were acquired one by one, so this load comes after them.
-    if (slot.sequence.load(std::memory_order_relaxed) == number + 1) return event_of(copy, number);
+  if (slot.sequence.load(std::memory_order_acquire) != number + 1) return EventRead::kLapped;  // sync: event.sequence
+  load_event_words(slot, into);
+  // Relaxed: the words were acquired one by one, so this load comes after them.
+  return slot.sequence.load(std::memory_order_relaxed) == number + 1 ? EventRead::kRead : EventRead::kLapped;
+}
+
+Result<std::optional<Event>> DirectoryReader::event(std::uint64_t number) const {
+  RawEvent raw;
+  switch (read_event(number, raw)) {
+    case EventRead::kRead: return event_of(raw, number);
+    case EventRead::kNotYet: return std::nullopt;
+    case EventRead::kLapped: break;
   }
   return fail(Code::kStale, "event " + std::to_string(number) + " was overwritten: the reader was lapped");
 }

@@ -77,7 +77,7 @@ EventRecord& event_slot(ipc::mapped_region& region, const DirectoryHeader& heade
 
 std::uint32_t wakes_for(EventKind kind) noexcept {
   switch (kind) {
-    case EventKind::kAnnounce:
+    case EventKind::kAnnounce: return kWakeListeners;
     case EventKind::kResult:
     case EventKind::kDevice:
     case EventKind::kWorker: return kAllWakes;
@@ -85,19 +85,17 @@ std::uint32_t wakes_for(EventKind kind) noexcept {
   }
 }
 
-void fill(EventRecord& record, const EventDraft& draft) noexcept {
-  record.time_ns = boottime_ns();
-  record.reset_id = draft.reset_id;
-  record.device_mask = draft.device_mask;
-  record.deadline_ns = draft.deadline_ns;
-  record.value = draft.value;
-  record.kind = static_cast<std::uint32_t>(draft.kind);
-  record.phase = static_cast<std::uint32_t>(draft.phase);
-  record.result = static_cast<std::uint32_t>(draft.result);
-  record.pid = draft.pid;
-  record.session_id = draft.session_id;
-  const std::size_t len_bytes = std::min(draft.text.size(), sizeof(record.text) - 1);
-  std::copy_n(draft.text.data(), len_bytes, record.text);
+EventHead head_of(const EventDraft& draft) noexcept {
+  return {.time_ns = boottime_ns(),
+          .reset_id = draft.reset_id,
+          .device_mask = draft.device_mask,
+          .deadline_ns = draft.deadline_ns,
+          .value = draft.value,
+          .kind = static_cast<std::uint32_t>(draft.kind),
+          .phase = static_cast<std::uint32_t>(draft.phase),
+          .result = static_cast<std::uint32_t>(draft.result),
+          .pid = draft.pid,
+          .session_id = draft.session_id};
 }
 
 }  // namespace
@@ -151,11 +149,9 @@ void DirectoryWriter::publish(std::span<const EventDraft> drafts) noexcept {
   std::uint64_t number = head.event_count.load(std::memory_order_relaxed);
   std::uint32_t wakes = 0;
   for (const EventDraft& draft : drafts) {
-    EventRecord record{};
-    fill(record, draft);
     EventRecord& slot = event_slot(region_, head, number);
     slot.sequence.store(0, std::memory_order_relaxed);  // ordered before the words: each of them is a release
-    store_event_words(slot, record);
+    store_event_words(slot, head_of(draft), draft.text);
     // One by one: repair() finds at most one that is written and not counted.
     slot.sequence.store(++number, std::memory_order_release);   // sync: event.sequence
     head.event_count.store(number, std::memory_order_release);  // sync: directory.event_count
@@ -165,6 +161,8 @@ void DirectoryWriter::publish(std::span<const EventDraft> drafts) noexcept {
   head.generation.store(generation + 1, std::memory_order_release);  // sync: directory.generation
   futex_wake_all(head.generation, wakes);
 }
+
+void DirectoryWriter::wake_followers() noexcept { futex_wake_all(header().generation, kWakeFollowers); }
 
 void DirectoryWriter::repair() noexcept {
   DirectoryHeader& head = header();

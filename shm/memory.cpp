@@ -57,9 +57,12 @@ Status Memory::check(std::size_t size_bytes, int seals) const {
   return {};
 }
 
-Result<ipc::mapped_region> Memory::map(ipc::mode_t mode) const {
+Result<ipc::mapped_region> Memory::map(ipc::mode_t mode, Prefault prefault) const {
   try {
-    return ipc::mapped_region(*this, mode);
+    ipc::mapped_region region(*this, mode);
+    // A page that can't be had now is had when it is touched.
+    if (prefault == Prefault::kYes) (void)::madvise(region.get_address(), region.get_size(), MADV_POPULATE_READ);
+    return region;
   } catch (const ipc::interprocess_exception& error) {
     return fail_errno("map shared memory", error.get_native_error());
   }

@@ -12,6 +12,9 @@
 
 namespace warden::shm {
 
+// kYes: every page is there before it is first touched, which then costs no fault.
+enum class Prefault : bool { kNo, kYes };
+
 // A sealable anonymous file. Boost maps whatever answers get_mapping_handle().
 class Memory {
  public:
@@ -27,7 +30,8 @@ class Memory {
   // kProtocol unless it has exactly this size and these seals.
   [[nodiscard]] Status check(std::size_t size_bytes, int seals) const;
 
-  [[nodiscard]] Result<boost::interprocess::mapped_region> map(boost::interprocess::mode_t mode) const;
+  [[nodiscard]] Result<boost::interprocess::mapped_region> map(boost::interprocess::mode_t mode,
+                                                               Prefault prefault = Prefault::kNo) const;
 
   [[nodiscard]] int fd() const noexcept { return fd_.get(); }
   [[nodiscard]] boost::interprocess::mapping_handle_t get_mapping_handle() const noexcept {

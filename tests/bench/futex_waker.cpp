@@ -32,6 +32,7 @@ class FutexWaker final : public Waker {
     bare_wake_all(word_.writable());
     return {};
   }
+  Status rest() override { return wake(); }
   Heard& heard() noexcept override { return *heard_.get(); }
 
  private:

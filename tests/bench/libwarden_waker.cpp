@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <cstring>
 #include <optional>
 
 #include <warden/listener.h>
@@ -26,7 +27,8 @@ namespace {
 
 constexpr std::uint64_t kSessionId = 1;
 constexpr std::uint32_t kSlot = 0;
-constexpr std::uint64_t kEveryDevice = ~std::uint64_t{0};
+constexpr std::uint64_t kDeviceMask = 1;
+constexpr char kDeviceName[] = "0000:01:00.0";
 constexpr std::chrono::milliseconds kHandshakeBound{10'000};
 
 void listen_for_ever(const std::string& socket_path, Heard& heard) {
@@ -58,6 +60,9 @@ class Announcer {
     if (!ledger) return std::unexpected(std::move(ledger).error());
     auto doorbell = shm::DoorbellMemory::create();
     if (!doorbell) return std::unexpected(std::move(doorbell).error());
+    shm::DeviceRecord& device = directory->device(0);
+    std::memcpy(device.name, kDeviceName, sizeof(kDeviceName));
+    device.state.store(static_cast<std::uint32_t>(shm::DeviceState::kReady));
     auto server = shm::listen_at(socket_path);
     if (!server) return std::unexpected(std::move(server).error());
     return Announcer(std::move(*directory), std::move(*ledger), std::move(*doorbell), std::move(*server));
@@ -84,7 +89,7 @@ class Announcer {
     auto listen = shm::receive_packet(client_.get(), kHandshakeBound);
     if (!listen) return wrap(std::move(listen).error(), "await listen");
     directory_.listener(kSlot).session_id.store(kSessionId);
-    directory_.listener(kSlot).device_mask.store(kEveryDevice);
+    directory_.listener(kSlot).device_mask.store(kDeviceMask);
     return shm::send_packet(client_.get(), shm::reply_header(listen->header.request, 0));
   }
 
@@ -97,7 +102,7 @@ class Announcer {
     shm::EventDraft event;
     event.kind = shm::EventKind::kAnnounce;
     event.reset_id = reset_id_;
-    event.device_mask = kEveryDevice;
+    event.device_mask = kDeviceMask;
     event.text = "bench";
     directory_.publish(event);
   }
@@ -108,7 +113,7 @@ class Announcer {
     shm::EventDraft event;
     event.kind = shm::EventKind::kResult;
     event.reset_id = reset_id_;
-    event.device_mask = kEveryDevice;
+    event.device_mask = kDeviceMask;
     event.result = shm::ResetResult::kOk;
     directory_.publish(event);
   }
@@ -141,7 +146,10 @@ class LibwardenWaker final : public Waker {
     announcer_->announce();
     return {};
   }
-  void rest() override { announcer_->finish(); }
+  Status rest() override {
+    announcer_->finish();
+    return {};
+  }
   Heard& heard() noexcept override { return *heard_.get(); }
 
  private:

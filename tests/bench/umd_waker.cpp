@@ -24,6 +24,7 @@ namespace warden::bench {
 namespace {
 
 constexpr char kPreReset = 0x01;
+constexpr char kPostReset = 0x02;
 
 sockaddr_un address_of(const std::string& path) {
   sockaddr_un address{};
@@ -49,7 +50,7 @@ void listen_for_ever(const std::string& folder, Heard& heard) {
   }
 }
 
-Status notify(const std::string& folder) {
+Status notify(const std::string& folder, char what) {
   DIR* listing = ::opendir(folder.c_str());
   if (listing == nullptr) return fail_errno("list " + folder, errno);
   while (const dirent* entry = ::readdir(listing)) {
@@ -58,7 +59,7 @@ Status notify(const std::string& folder) {
     const sockaddr_un address = address_of(fmt::format("{}/{}", folder, name));
     const UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
     if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) continue;
-    (void)::send(socket.get(), &kPreReset, 1, MSG_NOSIGNAL);
+    (void)::send(socket.get(), &what, 1, MSG_NOSIGNAL);
   }
   ::closedir(listing);
   return {};
@@ -74,7 +75,8 @@ class UmdWaker final : public Waker {
     listener_.emplace(std::move(*listener));
     return await("listener of tt-umd's kind", [&] { return heard_->ready.load() != 0; });
   }
-  Status wake() override { return notify(folder_.path()); }
+  Status wake() override { return notify(folder_.path(), kPreReset); }
+  Status rest() override { return notify(folder_.path(), kPostReset); }
   Heard& heard() noexcept override { return *heard_.get(); }
 
  private:

@@ -24,9 +24,10 @@ Result<double> sample_us(Waker& waker) {
   if (auto ok = await("wake of a listener", [&] { return heard.time_ns.load() != 0; }); !ok) {
     return std::unexpected(std::move(ok).error());
   }
-  waker.rest();
+  const std::uint64_t heard_ns = heard.time_ns.load();
+  if (auto ok = waker.rest(); !ok) return std::unexpected(std::move(ok).error());
   gap(kGapNs);
-  return static_cast<double>(heard.time_ns.load() - begin_ns) / kNsPerUs;
+  return static_cast<double>(heard_ns - begin_ns) / kNsPerUs;
 }
 
 }  // namespace

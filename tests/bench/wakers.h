@@ -25,8 +25,8 @@ class Waker {
 
   // Tells the listener; what this costs until the listener's code runs is what is measured.
   virtual Status wake() = 0;
-  // After the sample: whatever makes the next wake possible.
-  virtual void rest() {}
+  // After the sample: tells the listener of the end, as a reset does, so that all come to the next wake equally rested.
+  virtual Status rest() = 0;
   [[nodiscard]] virtual Heard& heard() noexcept = 0;
 
  protected:

@@ -46,6 +46,7 @@ class FakeHost final : public TransactionHost {
     ++batches;
     for (const shm::EventDraft& draft : drafts) take(draft);
   }
+  void wake_followers() override {}
   void take(const shm::EventDraft& draft) {
     events.push_back({draft.kind, draft.phase, draft.result, draft.deadline_ns, std::string(draft.text)});
     if (draft.kind == shm::EventKind::kPhase) log.push_back("told " + std::string(to_string(draft.phase)));

@@ -131,6 +131,7 @@ void Client::install(std::shared_ptr<Connection> connection) {
     const std::lock_guard lock(connection_mutex_);
     std::swap(connection_, connection);
   }
+  attachments_.fetch_add(1, std::memory_order_release);  // sync: client.attachments
   // Listeners that still wait in the old memory: here is something new.
   if (connection) connection->directory().wake(wake_bit_);
 }

@@ -51,6 +51,8 @@ class Client {
 
   // The attachment of now, which may be broken.
   [[nodiscard]] std::shared_ptr<Connection> connection() const;
+  // Moves after connection() has changed: one load tells that nothing has. sync: client.attachments
+  [[nodiscard]] std::uint64_t attachments() const noexcept { return attachments_.load(std::memory_order_acquire); }
   // The same, reattached if it is broken: waits up to the session's timeout.
   [[nodiscard]] Result<std::shared_ptr<Connection>> live_connection();
   // Reattaches if it is broken, in one attempt; kBusy when another thread is at it.
@@ -92,6 +94,7 @@ class Client {
   std::mutex request_mutex_;             // one request, or one reattachment, at a time
   mutable std::mutex connection_mutex_;  // held only to copy or replace the pointer
   std::shared_ptr<Connection> connection_;
+  std::atomic<std::uint64_t> attachments_{0};
   std::uint32_t last_request_ = 0;
   std::atomic<std::uint64_t> session_id_{0};
   std::atomic<bool> is_operator_{false};

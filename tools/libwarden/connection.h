@@ -46,8 +46,8 @@ class Connection {
   // wardend closed its end.
   [[nodiscard]] bool has_hung_up() const noexcept;
   // wardend waits for this session to answer this reset.
-  [[nodiscard]] bool owes(std::uint64_t reset_id) const noexcept;
-  [[nodiscard]] std::uint64_t active_reset_id() const noexcept;
+  [[gnu::hot]] [[nodiscard]] bool owes(std::uint64_t reset_id) const noexcept;
+  [[gnu::hot]] [[nodiscard]] std::uint64_t active_reset_id() const noexcept;
   [[nodiscard]] bool has_acknowledged(std::uint64_t reset_id) const noexcept {
     return ledger_->acknowledged_reset_id() == reset_id;
   }

@@ -85,7 +85,7 @@ class EventStream::Implementation {
     if (auto status = follow_restart(); !status) return std::unexpected(status.error());
     for (const bool may_wait : {true, false}) {
       if (auto event = take(); event || !may_wait) return event;
-      connection_->directory().wait_for_event(next_, timeout);
+      connection_->directory().wait_for_event(next_, timeout, shm::kWakeFollowers | session_->client().wake_bit());
     }
     return std::nullopt;
   }

@@ -105,7 +105,7 @@ class Listener::Implementation {
     return {};
   }
 
-  void run() {
+  [[gnu::hot]] void run() {
     (void)::pthread_setname_np(::pthread_self(), "warden-listener");
     while (!ending_.load(std::memory_order_acquire)) {
       replay_.run_due();

@@ -40,11 +40,10 @@ std::uint64_t ListenerRegistry::device_mask(Token token) const {
   return entry == entries_.end() ? 0 : entry->second.device_mask;
 }
 
-bool ListenerRegistry::awaits(Token token, const Connection& connection, std::uint64_t reset_id) const {
-  if (!connection.owes(reset_id)) return false;
+std::uint64_t ListenerRegistry::answered_reset_id(Token token) const {
   const std::lock_guard lock(mutex_);
   const auto entry = entries_.find(token);
-  return entry != entries_.end() && entry->second.answered_reset_id != reset_id;
+  return entry == entries_.end() ? 0 : entry->second.answered_reset_id;
 }
 
 void ListenerRegistry::answer(Token token, Connection& connection, std::uint64_t reset_id, std::uint64_t reset_mask) {

@@ -30,8 +30,8 @@ class ListenerRegistry {
   [[nodiscard]] std::uint64_t device_mask() const;
   [[nodiscard]] std::uint64_t device_mask(Token token) const;
 
-  // Somebody waits for this listener to answer this reset.
-  [[nodiscard]] bool awaits(Token token, const Connection& connection, std::uint64_t reset_id) const;
+  // The newest reset that this listener has answered, or that was under way when it joined; 0: none.
+  [[nodiscard]] std::uint64_t answered_reset_id(Token token) const;
   // This listener has answered; the session has when all have whose devices overlap.
   void answer(Token token, Connection& connection, std::uint64_t reset_id, std::uint64_t reset_mask);
   // The announcement came (again): an answer given before wardend asked for it is passed on now.

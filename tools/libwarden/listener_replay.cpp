@@ -29,6 +29,7 @@ ListenerReplay::ListenerReplay(std::shared_ptr<Session> session, ListenerCallbac
       acknowledge_by_hand_(acknowledge_by_hand) {}
 
 Status ListenerReplay::start(const ListenerOptions& options) {
+  attachment_ = client_.attachments();  // first: a newer one is followed, never missed
   auto connection = client_.live_connection();
   if (!connection) return std::unexpected(std::move(connection).error());
   connection_ = std::move(*connection);
@@ -37,6 +38,7 @@ Status ListenerReplay::start(const ListenerOptions& options) {
   const auto token = client_.listeners().add(*connection_, options.devices, options.thread);
   if (!token) return std::unexpected(token.error());
   token_ = *token;
+  remember_registration();
   auto told = client_.update_listening();
   if (!told) client_.listeners().remove(token_, *connection_, 0, 0);
   return told;
@@ -56,43 +58,47 @@ void ListenerReplay::run_due() {
   replay_ring();
   // An announcement that the ring did not tell, or an end it will not tell any more.
   const std::uint64_t active = connection_->active_reset_id();
-  const auto heard = pending();
   const bool missed_announcement = active > last_announced_id_;
-  const bool missed_end = heard && heard->reset_id != active;
+  const bool missed_end = pending_ && pending_->reset_id != active;
   if (missed_announcement || missed_end) catch_up();
 }
 
 void ListenerReplay::replay_ring() {
   while (true) {
-    const auto event = connection_->directory().event(next_event_);
-    if (event && !*event) return;
-    if (event) {
-      ++next_event_;
-      handle(**event);
-    } else {  // lapped
-      next_event_ = connection_->directory().event_count();
-      catch_up();
+    switch (connection_->directory().read_event(next_event_, event_)) {
+      case shm::EventRead::kNotYet: return;
+      case shm::EventRead::kRead:
+        ++next_event_;
+        handle(event_);
+        break;
+      case shm::EventRead::kLapped:
+        next_event_ = connection_->directory().event_count();
+        catch_up();
+        break;
     }
   }
 }
 
-void ListenerReplay::handle(const shm::Event& event) {
-  if (event.kind == shm::EventKind::kAnnounce) announce(event);
-  if (event.kind != shm::EventKind::kResult) return;
-  const auto heard = pending();
-  if (heard && heard->reset_id == event.reset_id) finish(static_cast<ResetResult>(event.result), event.text);
+void ListenerReplay::handle(const shm::RawEvent& event) {
+  switch (static_cast<shm::EventKind>(event.head.kind)) {
+    case shm::EventKind::kAnnounce: return announce(event.head, event.text());
+    case shm::EventKind::kDevice: named_mask_ = 0; return;
+    case shm::EventKind::kResult:
+      if (!pending_ || pending_->reset_id != event.head.reset_id) return;
+      return finish(static_cast<ResetResult>(event.head.result), std::string(event.text()));
+    default: return;
+  }
 }
 
-void ListenerReplay::announce(const shm::Event& event) {
+void ListenerReplay::announce(const shm::EventHead& event, std::string_view reason) {
   if (event.reset_id <= last_announced_id_) {
     client_.listeners().repeat_answer(token_, *connection_, event.reset_id, event.device_mask);
     return;
   }
-  const std::uint64_t mask = event.device_mask & client_.listeners().device_mask(token_);
   last_announced_id_ = event.reset_id;
-  if (mask == 0) return;
-  if (const auto heard = pending()) {
-    finish_from_report(heard->reset_id);
+  if ((event.device_mask & device_mask_) == 0) return;
+  if (pending_) {
+    finish_from_report(pending_->reset_id);
     finish(ResetResult::kFailed, "its result was missed");  // unless the line above has
   }
   {
@@ -100,13 +106,26 @@ void ListenerReplay::announce(const shm::Event& event) {
     pending_ = Pending{connection_, event.reset_id, event.device_mask};
   }
   if (callbacks_.announce) {
-    callbacks_.announce({.reset_id = event.reset_id,
-                         .devices = connection_->device_names(event.device_mask),
-                         .reason = event.text,
-                         .time_left = time_left_until(event.deadline_ns),
-                         .owed = client_.listeners().awaits(token_, *connection_, event.reset_id)});
+    name_devices(event.device_mask);
+    announcement_.reset_id = event.reset_id;
+    announcement_.reason = reason;
+    announcement_.time_left = time_left_until(event.deadline_ns);
+    announcement_.owed = event.reset_id != joined_reset_id_ && connection_->owes(event.reset_id);
+    callbacks_.announce(announcement_);
   }
   if (!acknowledge_by_hand_) (void)acknowledge(event.reset_id);  // owed or not: harmless
+}
+
+void ListenerReplay::remember_registration() {
+  device_mask_ = client_.listeners().device_mask(token_);
+  joined_reset_id_ = client_.listeners().answered_reset_id(token_);
+  named_mask_ = 0;
+}
+
+void ListenerReplay::name_devices(std::uint64_t device_mask) {
+  if (device_mask == named_mask_) return;
+  announcement_.devices = connection_->device_names(device_mask);
+  named_mask_ = device_mask;
 }
 
 void ListenerReplay::finish(ResetResult result, const std::string& reason) {
@@ -124,10 +143,14 @@ void ListenerReplay::finish(ResetResult result, const std::string& reason) {
 }
 
 void ListenerReplay::follow_replaced_connection() {
+  const std::uint64_t attachment = client_.attachments();
+  if (attachment == attachment_) return;
+  attachment_ = attachment;
   auto now = client_.connection();
   if (now == connection_) return;
   const bool same_instance = now->welcome().instance_id == connection_->welcome().instance_id;
   connection_ = std::move(now);
+  remember_registration();
   if (same_instance) return;  // the same ring goes on
   finish(ResetResult::kCardLost, "wardend was restarted; card lost with daemon");
   next_event_ = connection_->directory().event_count();
@@ -155,15 +178,13 @@ void ListenerReplay::catch_up_with_end() {
 void ListenerReplay::catch_up_with_announcement() {
   const std::uint64_t active = connection_->active_reset_id();
   if (active == 0 || active <= last_announced_id_) return;
-  auto event = find_event_soon(shm::EventKind::kAnnounce, active);
-  if (!event) {  // the ring has gone round over it
-    event = shm::Event{};
-    event->reset_id = active;
-    event->device_mask = connection_->owes(active) ? ~std::uint64_t{0} : connection_->resetting_mask();
-    event->text = "its announcement was missed";
-    if ((event->device_mask & client_.listeners().device_mask(token_)) == 0) return;
+  if (const auto event = find_event_soon(shm::EventKind::kAnnounce, active)) {
+    return announce({.reset_id = active, .device_mask = event->device_mask, .deadline_ns = event->deadline_ns},
+                    event->text);
   }
-  announce(*event);
+  // The ring has gone round over it.
+  const std::uint64_t mask = connection_->owes(active) ? ~std::uint64_t{0} : connection_->resetting_mask();
+  if ((mask & device_mask_) != 0) announce({.reset_id = active, .device_mask = mask}, "its announcement was missed");
 }
 
 void ListenerReplay::finish_from_report(std::uint64_t reset_id) {

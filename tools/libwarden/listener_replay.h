@@ -25,7 +25,7 @@ class ListenerReplay {
   void stop();
 
   // Runs the callbacks that are due.
-  void run_due();
+  [[gnu::hot]] void run_due();
   // For when nothing came for a while, or something woke us without news: a broken attachment is replaced, in one
   // attempt.
   [[nodiscard]] Status look_at_socket();
@@ -35,7 +35,7 @@ class ListenerReplay {
                                                                  std::chrono::milliseconds wanted);
 
   // Waits until there is more, up to `bound`; false when there is not.
-  [[nodiscard]] bool wait(std::chrono::milliseconds bound) const;
+  [[gnu::hot]] [[nodiscard]] bool wait(std::chrono::milliseconds bound) const;
   [[nodiscard]] const std::shared_ptr<Connection>& connection() const noexcept { return connection_; }
   [[nodiscard]] Client& client() const noexcept { return client_; }
 
@@ -47,11 +47,11 @@ class ListenerReplay {
     std::uint64_t device_mask = 0;
   };
 
-  void replay_ring();
-  void handle(const shm::Event& event);
-  void announce(const shm::Event& event);
+  [[gnu::hot]] void replay_ring();
+  [[gnu::hot]] void handle(const shm::RawEvent& event);
+  [[gnu::hot]] void announce(const shm::EventHead& event, std::string_view reason);
   void finish(ResetResult result, const std::string& reason);
-  void follow_replaced_connection();
+  [[gnu::hot]] void follow_replaced_connection();
   // Compares what was heard with what the directory says now: after joining late, being lapped, or reattaching.
   void catch_up();
   void catch_up_with_end();
@@ -61,6 +61,9 @@ class ListenerReplay {
   // The same, giving wardend a moment to publish it.
   [[nodiscard]] std::optional<shm::Event> find_event_soon(shm::EventKind kind, std::uint64_t reset_id) const;
   [[nodiscard]] std::optional<Pending> pending() const;
+  // After the attachment changed: what the registry and the device table say of us now.
+  void remember_registration();
+  [[gnu::hot]] void name_devices(std::uint64_t device_mask);
 
   std::shared_ptr<Session> session_;
   Client& client_;
@@ -68,10 +71,19 @@ class ListenerReplay {
   const bool acknowledge_by_hand_;
   ListenerRegistry::Token token_ = 0;
   std::shared_ptr<Connection> connection_;
+  std::uint64_t attachment_ = 0;  // the client's count when connection_ was looked at
   std::uint64_t next_event_ = 0;
   std::uint64_t last_announced_id_ = 0;
-  mutable std::mutex pending_mutex_;  // acknowledge() may come from any thread
+  mutable std::mutex pending_mutex_;  // acknowledge() may come from any thread; only run_due() writes
   std::optional<Pending> pending_;
+
+  // Kept from one announcement to the next: between the wake and the callback nothing is allocated, no lock is taken
+  // that others hold, and little memory is touched, since after a long sleep all of it is cold.
+  std::uint64_t device_mask_ = 0;      // what this listener listens to
+  std::uint64_t joined_reset_id_ = 0;  // under way when it joined: told for information, owed nothing
+  std::uint64_t named_mask_ = 0;       // whose names announcement_ holds
+  shm::RawEvent event_;
+  ResetAnnouncement announcement_;
 };
 
 }  // namespace warden::internal

@@ -89,7 +89,7 @@ class ResetFollower {
         return fail(Code::kTimeout, "reset " + std::to_string(reset_id_) + ": nothing heard of it for " +
                                         std::to_string(longest_silence().count()) + " ms; last seen: " + phase_);
       }
-      connection_->directory().wait_for_event(next_event_, kLook);
+      connection_->directory().wait_for_event(next_event_, kLook, shm::kWakeFollowers | client_.wake_bit());
       if (connection_->directory().event_count() > next_event_) continue;
       auto gone = look_at_socket();
       if (!gone) return std::unexpected(std::move(gone).error());

@@ -32,6 +32,7 @@ class ResetHost final : public TransactionHost {
   [[nodiscard]] Status write_journal(const ResetRecord& record) override;
   using TransactionHost::publish;
   void publish(std::span<const shm::EventDraft> drafts) override;
+  void wake_followers() override { parts_.directory.wake_followers(); }
   void begin(const ResetRecord& record) override;
   void finish(const ResetRecord& record) override;
 

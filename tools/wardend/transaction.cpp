@@ -104,12 +104,15 @@ bool Transaction::announce() {
 }
 
 bool Transaction::await_answers() {
-  for (;;) {
+  for (bool waited = false;; waited = true) {
     const std::uint32_t seen = parts_.host.news();
     const std::size_t untold = untold_.size();
     collect_answers();
     if (pending_.empty()) break;
-    if (untold_.size() == untold) tell_answers();  // a quiet moment
+    if (waited && untold_.size() == untold) {  // a quiet moment
+      tell_answers();
+      parts_.host.wake_followers();
+    }
     if (close_deadline()) {
       tell_answers();
       Participants late = take_late();

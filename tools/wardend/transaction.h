@@ -61,6 +61,9 @@ class TransactionHost {
   // In this order, all told at once.
   virtual void publish(std::span<const shm::EventDraft> drafts) = 0;
   void publish(const shm::EventDraft& draft) { publish(std::span(&draft, 1)); }
+  // Those who only follow events are not woken by an announcement: they would take the processor from those who have
+  // to answer it.
+  virtual void wake_followers() = 0;
 
   // The cards are resetting from now on, as far as listings and new opens go.
   virtual void begin(const ResetRecord& record) = 0;
