@@ -97,6 +97,8 @@ class DirectoryReader {
   [[nodiscard]] const SessionRecord& session(std::uint32_t slot) const noexcept;
   [[gnu::hot]] [[nodiscard]] const ListenerRecord& listener(std::uint32_t slot) const noexcept;
 
+  [[nodiscard]] int fd() const noexcept { return memory_.fd(); }
+
   // Number that the next event will get.
   [[gnu::hot]] [[nodiscard]] std::uint64_t event_count() const noexcept;
   // Copies event `number` into `into`; anything but kRead leaves rubbish there.

@@ -98,8 +98,9 @@ Result<DirectoryReader> DirectoryReader::open(UniqueFd fd) {
   if (*size_bytes < sizeof(DirectoryHeader) || *size_bytes > kLargestDirectoryBytes) {
     return fail(Code::kProtocol, "directory: of " + std::to_string(*size_bytes) + " bytes");
   }
-  auto region = memory.map(ipc::read_only, Prefault::kYes);
+  auto region = memory.map(ipc::read_only);
   if (!region) return wrap(std::move(region).error(), "directory");
+  prefault(*region);
   const auto& header = *static_cast<const DirectoryHeader*>(region->get_address());
   if (auto ok = check_header(header, *size_bytes); !ok) return std::unexpected(ok.error());
   return DirectoryReader(std::move(memory), std::move(*region));

@@ -3,7 +3,9 @@
 #include "shm/ledger.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sys/mman.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "shm/futex.h"
@@ -38,9 +40,27 @@ Doorbell& doorbell_of(const ipc::mapped_region& region) noexcept {
 
 // The client may change these fields at any time, so that they prove only that nobody was mistaken.
 Status check_ledger(const LedgerHeader& header) {
-  if (header.magic != kLedgerMagic || header.version != kLedgerVersion || header.total_bytes != kLedgerBytes) {
-    return fail(Code::kProtocol, "ledger: wrong magic, version or size");
+  const bool is_known = header.magic == kLedgerMagic && header.version == kLedgerVersion;
+  const bool is_complete = header.header_bytes == sizeof(LedgerHeader) && header.total_bytes == kLedgerBytes;
+  const bool has_places = header.shards_offset_bytes == kShardsOffsetBytes &&
+                          header.cells_offset_bytes == kCellsOffsetBytes &&
+                          header.records_offset_bytes == kRecordsOffsetBytes;
+  const bool has_counts = header.shard_count == kShardCount && header.record_count == kAllocationRecords;
+  if (is_known && is_complete && has_places && has_counts) return {};
+  return fail(Code::kProtocol, "ledger: wrong magic, version or layout; use matching wardend and libwarden");
+}
+
+// A ledger that could not be written any more, or that lives on huge pages, is none of ours.
+Status check_file(const Memory& memory) {
+  if (auto ok = memory.check(kLedgerBytes, kFixedSize); !ok) return ok;
+  const auto seals = memory.seals();
+  if (!seals) return std::unexpected(seals.error());
+  if ((*seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) != 0) {
+    return fail(Code::kProtocol, "shared memory is sealed against writing (seals " + std::to_string(*seals) + ")");
   }
+  struct statfs file_system{};
+  if (::fstatfs(memory.fd(), &file_system) != 0) return fail_errno("fstatfs of shared memory");
+  if (file_system.f_type != TMPFS_MAGIC) return fail(Code::kProtocol, "shared memory is not on ordinary pages");
   return {};
 }
 
@@ -51,8 +71,16 @@ Result<ipc::mapped_region> map_checked(const Memory& memory, std::size_t size_by
 
 }  // namespace
 
-LedgerReader::LedgerReader(Memory memory, ipc::mapped_region region) noexcept
-    : memory_(std::move(memory)), region_(std::move(region)) {}
+LedgerReader::LedgerReader(Memory memory, ipc::mapped_region region, Memory::FileId file_id) noexcept
+    : memory_(std::move(memory)), region_(std::move(region)), file_id_(file_id) {}
+
+Result<LedgerReader> LedgerReader::map(Memory memory) {
+  auto region = memory.map(ipc::read_only, kPageBytes);
+  if (!region) return wrap(std::move(region).error(), "ledger");
+  const auto file_id = memory.file_id();
+  if (!file_id) return wrap(file_id.error(), "ledger");
+  return LedgerReader(std::move(memory), std::move(*region), *file_id);
+}
 
 Result<LedgerReader> LedgerReader::create(std::uint64_t session_id) {
   LedgerHeader header{};
@@ -60,20 +88,24 @@ Result<LedgerReader> LedgerReader::create(std::uint64_t session_id) {
   header.version = kLedgerVersion;
   header.header_bytes = sizeof(LedgerHeader);
   header.total_bytes = kLedgerBytes;
-  header.session_id = session_id;
+  header.session_id.store(session_id, std::memory_order_relaxed);  // nobody else sees it yet
+  header.shards_offset_bytes = kShardsOffsetBytes;
+  header.cells_offset_bytes = kCellsOffsetBytes;
+  header.records_offset_bytes = kRecordsOffsetBytes;
+  header.shard_count = kShardCount;
+  header.record_count = kAllocationRecords;
   auto memory = create_with("warden-ledger", kLedgerBytes, header);
   if (!memory) return std::unexpected(std::move(memory).error());
-  auto region = memory->map(ipc::read_only);
-  if (!region) return wrap(std::move(region).error(), "ledger");
-  return LedgerReader(std::move(*memory), std::move(*region));
+  return map(std::move(*memory));
 }
 
 Result<LedgerReader> LedgerReader::adopt(UniqueFd fd) {
   Memory memory(std::move(fd));
-  auto region = map_checked(memory, kLedgerBytes, ipc::read_only);
-  if (!region) return wrap(std::move(region).error(), "ledger");
-  if (auto ok = check_ledger(ledger_of(*region)); !ok) return std::unexpected(std::move(ok).error());
-  return LedgerReader(std::move(memory), std::move(*region));
+  if (auto ok = check_file(memory); !ok) return wrap(std::move(ok).error(), "ledger");
+  auto reader = map(std::move(memory));
+  if (!reader) return reader;
+  if (auto ok = check_ledger(ledger_of(reader->region_)); !ok) return std::unexpected(std::move(ok).error());
+  return reader;
 }
 
 std::uint64_t LedgerReader::acknowledged_reset_id() const noexcept {
@@ -88,12 +120,21 @@ Result<LedgerWriter> LedgerWriter::open(UniqueFd fd, std::uint64_t session_id) {
   auto region = map_checked(memory, kLedgerBytes, ipc::read_write);
   if (!region) return wrap(std::move(region).error(), "ledger");
   if (auto ok = check_ledger(ledger_of(*region)); !ok) return std::unexpected(std::move(ok).error());
-  if (ledger_of(*region).session_id != session_id) return fail(Code::kProtocol, "ledger: of another session");
+  // Relaxed: written before the hand-over, by wardend or by this process.
+  if (ledger_of(*region).session_id.load(std::memory_order_relaxed) != session_id)
+    return fail(Code::kProtocol, "ledger: of another session");
   // A forked child is not this session: it must not be able to answer for it.
   if (::madvise(region->get_address(), region->get_size(), MADV_DONTFORK) != 0) {
     return fail_errno("ledger: madvise(MADV_DONTFORK)");
   }
   return LedgerWriter(std::move(memory), std::move(*region));
+}
+
+void LedgerWriter::rename(std::uint64_t session_id) noexcept {
+  auto& header = *static_cast<LedgerHeader*>(region_.get_address());
+  // An answer to the old wardend's resets is none to the new one's, whatever their numbers.
+  header.acknowledged_reset_id.store(0, std::memory_order_release);  // sync: ledger.acknowledged
+  header.session_id.store(session_id, std::memory_order_relaxed);    // for people who look into it
 }
 
 void LedgerWriter::acknowledge(std::uint64_t reset_id) noexcept {

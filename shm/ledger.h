@@ -8,6 +8,7 @@
 
 #include <warden/result.h>
 
+#include "shm/allocation_reader.h"
 #include "shm/ledger_layout.h"
 #include "shm/memory.h"
 
@@ -17,23 +18,35 @@ namespace warden::shm {
 class LedgerReader {
  public:
   [[nodiscard]] static Result<LedgerReader> create(std::uint64_t session_id);
-  // A ledger the keeper kept over a worker's death: seals, size and layout are checked.
+  // A ledger that the keeper kept over a worker's death, or that a client hands back: kind of file, seals, size and
+  // layout are checked, exactly. Whether another session has it already is for the caller to find out: see file_id().
   [[nodiscard]] static Result<LedgerReader> adopt(UniqueFd fd);
   [[nodiscard]] std::uint64_t acknowledged_reset_id() const noexcept;
+  // What the client holds on the cards.
+  [[nodiscard]] AllocationReader allocations() const noexcept { return AllocationReader(memory_.fd()); }
+  [[nodiscard]] Memory::FileId file_id() const noexcept { return file_id_; }
   [[nodiscard]] int fd() const noexcept { return memory_.fd(); }
 
  private:
-  LedgerReader(Memory memory, boost::interprocess::mapped_region region) noexcept;
+  LedgerReader(Memory memory, boost::interprocess::mapped_region region, Memory::FileId file_id) noexcept;
+  [[nodiscard]] static Result<LedgerReader> map(Memory memory);
   Memory memory_;
-  boost::interprocess::mapped_region region_;
+  boost::interprocess::mapped_region region_;  // the header alone
+  Memory::FileId file_id_;
 };
 
 // The client's side. Mapped MADV_DONTFORK: a child has none.
 class LedgerWriter {
  public:
   [[nodiscard]] static Result<LedgerWriter> open(UniqueFd fd, std::uint64_t session_id);
+  // A new wardend has taken it over under this number.
+  void rename(std::uint64_t session_id) noexcept;
   void acknowledge(std::uint64_t reset_id) noexcept;
   [[nodiscard]] std::uint64_t acknowledged_reset_id() const noexcept;
+  [[nodiscard]] Result<Memory::FileId> file_id() const { return memory_.file_id(); }
+  [[nodiscard]] int fd() const noexcept { return memory_.fd(); }
+  // For an AllocationWriter. Stays where it is while the ledger is open, also when this object is moved.
+  [[nodiscard]] std::byte* start() const noexcept { return static_cast<std::byte*>(region_.get_address()); }
 
  private:
   LedgerWriter(Memory memory, boost::interprocess::mapped_region region) noexcept;

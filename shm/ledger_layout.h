@@ -3,30 +3,53 @@
 // the doorbell (one for all: a hint that wakes wardend). wardend believes nothing here without checking.
 #pragma once
 
+#include "shm/allocation_layout.h"
 #include "shm/directory_layout.h"
 
 namespace warden::shm {
 
 inline constexpr std::uint64_t kLedgerMagic = 0x4745'444c'4452'4157;  // "WARDLDEG"
-inline constexpr std::uint32_t kLedgerVersion = 1;
-inline constexpr std::size_t kLedgerBytes = 4096;
+inline constexpr std::uint32_t kLedgerVersion = 2;
 
 // Writer: the one client it was given to (single words, so no lock). Reader: wardend, read-only, a copy at a time.
+//
+//   header (one page) | shards | cells | records        see allocation_layout.h
 struct alignas(64) LedgerHeader {
-  std::uint64_t magic;  // magic to session_id are filled in before the hand-over
+  std::uint64_t magic;  // all but the session are filled in before the hand-over and never change
   std::uint32_t version;
   std::uint32_t header_bytes;
   std::uint64_t total_bytes;
-  std::uint64_t session_id;
-  std::uint64_t reserved0[4];
+  Word64 session_id;  // the client writes another one when a new wardend has taken the ledger over
+  std::uint64_t shards_offset_bytes;
+  std::uint64_t cells_offset_bytes;
+  std::uint64_t records_offset_bytes;
+  std::uint32_t shard_count;
+  std::uint32_t record_count;
 
   // -- own cache line --
   Word64 acknowledged_reset_id;  // the newest reset this client has answered. sync: ledger.acknowledged
   std::uint64_t reserved1[7];
+
+  // -- own cache line --
+  Word64 records_begun;  // no record from here on was ever used. sync: ledger.records_begun
+  Word64 dropped;        // allocations that were not recorded, because the table was full
+  std::uint64_t reserved2[6];
 };
-static_assert(sizeof(LedgerHeader) == 128);
+static_assert(sizeof(LedgerHeader) == 192);
+static_assert(offsetof(LedgerHeader, session_id) == 24);
 static_assert(offsetof(LedgerHeader, acknowledged_reset_id) == 64);
-static_assert(sizeof(LedgerHeader) <= kLedgerBytes);
+static_assert(offsetof(LedgerHeader, records_begun) == 128);
+
+inline constexpr std::size_t kPageBytes = 4096;
+inline constexpr std::size_t kShardsOffsetBytes = kPageBytes;
+inline constexpr std::size_t kCellsOffsetBytes = kShardsOffsetBytes + kShardCount * sizeof(AllocationShard);
+inline constexpr std::size_t kRecordsOffsetBytes =
+    kCellsOffsetBytes + std::size_t{kShardCount} * kCellsPerShard * sizeof(AllocationCell);
+inline constexpr std::size_t kLedgerBytes =
+    kRecordsOffsetBytes + std::size_t{kAllocationRecords} * sizeof(AllocationRecord);
+static_assert(sizeof(LedgerHeader) <= kPageBytes);
+static_assert(kCellsOffsetBytes % kPageBytes == 0 && kRecordsOffsetBytes % kPageBytes == 0);
+static_assert(kLedgerBytes % kPageBytes == 0);
 
 inline constexpr std::uint64_t kDoorbellMagic = 0x4c4c'4542'4452'4157;  // "WARDBELL"
 inline constexpr std::uint32_t kDoorbellVersion = 1;

@@ -57,15 +57,23 @@ Status Memory::check(std::size_t size_bytes, int seals) const {
   return {};
 }
 
-Result<ipc::mapped_region> Memory::map(ipc::mode_t mode, Prefault prefault) const {
+Result<Memory::FileId> Memory::file_id() const {
+  struct stat status{};
+  if (::fstat(fd_.get(), &status) != 0) return fail_errno("fstat of shared memory");
+  return FileId{status.st_dev, status.st_ino};
+}
+
+Result<ipc::mapped_region> Memory::map(ipc::mode_t mode, std::size_t size_bytes) const {
   try {
-    ipc::mapped_region region(*this, mode);
-    // A page that can't be had now is had when it is touched.
-    if (prefault == Prefault::kYes) (void)::madvise(region.get_address(), region.get_size(), MADV_POPULATE_READ);
-    return region;
+    return ipc::mapped_region(*this, mode, 0, size_bytes);
   } catch (const ipc::interprocess_exception& error) {
     return fail_errno("map shared memory", error.get_native_error());
   }
+}
+
+void prefault(const ipc::mapped_region& region) noexcept {
+  // A page that can't be had now is had when it is touched.
+  (void)::madvise(region.get_address(), region.get_size(), MADV_POPULATE_READ);
 }
 
 }  // namespace warden::shm

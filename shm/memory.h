@@ -4,16 +4,15 @@
 
 #include <boost/interprocess/detail/os_file_functions.hpp>
 #include <boost/interprocess/mapped_region.hpp>
+#include <compare>
 #include <cstddef>
+#include <cstdint>
 #include <string>
 
 #include <warden/result.h>
 #include <warden/unique_fd.h>
 
 namespace warden::shm {
-
-// kYes: every page is there before it is first touched, which then costs no fault.
-enum class Prefault : bool { kNo, kYes };
 
 // A sealable anonymous file. Boost maps whatever answers get_mapping_handle().
 class Memory {
@@ -30,8 +29,17 @@ class Memory {
   // kProtocol unless it has exactly this size and these seals.
   [[nodiscard]] Status check(std::size_t size_bytes, int seals) const;
 
+  // Which file it is, whatever descriptor names it.
+  struct FileId {
+    std::uint64_t device = 0;
+    std::uint64_t inode = 0;
+    auto operator<=>(const FileId&) const = default;
+  };
+  [[nodiscard]] Result<FileId> file_id() const;
+
+  // The first size_bytes of it; 0: all.
   [[nodiscard]] Result<boost::interprocess::mapped_region> map(boost::interprocess::mode_t mode,
-                                                               Prefault prefault = Prefault::kNo) const;
+                                                               std::size_t size_bytes = 0) const;
 
   [[nodiscard]] int fd() const noexcept { return fd_.get(); }
   [[nodiscard]] boost::interprocess::mapping_handle_t get_mapping_handle() const noexcept {
@@ -41,5 +49,8 @@ class Memory {
  private:
   UniqueFd fd_;
 };
+
+// Brings every page in before it is first touched, which then costs no fault.
+void prefault(const boost::interprocess::mapped_region& region) noexcept;
 
 }  // namespace warden::shm

@@ -53,6 +53,7 @@ struct Header {
 static_assert(sizeof(Header) == 24);
 
 inline constexpr std::uint32_t kHelloPollable = 1;  // wants a notification socket: a byte for every event
+inline constexpr std::uint32_t kHelloLedger = 2;    // comes with one descriptor: the ledger of an attachment before
 
 struct Hello {
   std::uint32_t flags;

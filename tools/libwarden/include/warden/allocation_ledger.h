@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+// Telling Warden what this process holds on the cards, in nanoseconds, so that nothing of it outlives the process.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string_view>
+
+#include <warden/result.h>
+#include <warden/session.h>
+
+namespace warden {
+
+enum class AllocationKind : std::uint8_t {
+  kDram = 0,
+  kL1 = 1,
+  kSystemMemory = 2,
+  kL1Small = 3,
+  kTrace = 4,
+  kCircularBuffer = 5,
+  kKernel = 6,
+};
+inline constexpr std::uint32_t kAllocationKinds = 7;
+
+enum class KernelKind : std::uint8_t { kApplication = 0, kFabric = 1, kDispatch = 2 };
+
+inline constexpr std::uint32_t kAllocationDevices = 64;
+
+// Names one recorded allocation. Plain data; of no use in another process.
+struct AllocationHandle {
+  std::uint64_t state = 0;
+  std::uint32_t record = 0;
+  std::uint32_t ledger = 0;
+};
+
+struct AllocationOptions {
+  std::string_view label{};                           // for listings; the first 16 bytes are kept
+  KernelKind kernel_kind = KernelKind::kApplication;  // of AllocationKind::kKernel
+};
+
+struct AllocationSum {
+  std::uint64_t count = 0;
+  std::uint64_t bytes = 0;
+};
+
+// What this process holds by its own records.
+struct AllocationTotals {
+  std::array<std::array<AllocationSum, kAllocationKinds>, kAllocationDevices> cells{};  // [device][kind]
+  std::uint64_t dropped = 0;  // not recorded, because the ledger was full
+  std::uint64_t lost = 0;     // records that a restarted wardend would not take over: it knows nothing of them
+  bool settled = true;        // sums of one instant; false when other threads went on all the while
+  [[nodiscard]] AllocationSum all() const noexcept;
+};
+
+// The allocations of one session; all objects of one session write to the same ledger. Needs no wardend once attached:
+// what is recorded while it is away is known to the next one as soon as this session has attached to it (with the next
+// call that needs wardend, a listener's thread, or reattach()).
+//
+// Threads: any; an allocation may be released by another thread than it was recorded by. After fork() the child has no
+// ledger: kDisconnected, until it makes its own session.
+class AllocationLedger {
+ public:
+  [[nodiscard]] static Result<std::unique_ptr<AllocationLedger>> open(std::shared_ptr<Session> session);
+  AllocationLedger(const AllocationLedger&) = delete;
+  AllocationLedger& operator=(const AllocationLedger&) = delete;
+  ~AllocationLedger();
+
+  // `device` is its number in the device table, `tag` the caller's own. Never waits for anybody. kBusy: the ledger is
+  // full (a million records); the allocation is counted as dropped. kInvalidArgument: no such device, kind or kind of
+  // kernel.
+  [[nodiscard]] Result<AllocationHandle> record(std::uint32_t device, AllocationKind kind, std::uint64_t address,
+                                                std::uint64_t size_bytes, std::uint64_t tag,
+                                                const AllocationOptions& options = {}) noexcept;
+  // Once for each handle. kStale: released before, of another ledger, or lost (see AllocationTotals::lost). Releasing
+  // one handle from two threads at the same time is not noticed.
+  [[nodiscard]] Status release(const AllocationHandle& handle) noexcept;
+
+  [[nodiscard]] Result<AllocationTotals> totals();
+  // Attaches again if wardend was restarted, and hands the ledger over to it; nothing to do otherwise.
+  [[nodiscard]] Status reattach();
+
+ private:
+  class Implementation;
+  explicit AllocationLedger(std::unique_ptr<Implementation> implementation);
+  std::unique_ptr<Implementation> implementation_;
+};
+
+}  // namespace warden
