@@ -96,14 +96,17 @@ Result<std::string> text_of(const shm::Packet& packet) {
   return text;
 }
 
-Client::Client(std::string path, AttachOptions options)
+Client::Client(std::string path, AttachOptions options, shm::CoarseClock clock)
     : path_(std::move(path)),
       options_(std::move(options)),
       fork_generation_(fork_generation()),
-      wake_bit_(pick_wake_bit()) {}
+      wake_bit_(pick_wake_bit()),
+      ledgers_(std::move(clock)) {}
 
 Result<std::unique_ptr<Client>> Client::attach(const AttachOptions& options) {
-  std::unique_ptr<Client> client(new Client(path_from(options), options));
+  auto clock = shm::CoarseClock::create();
+  if (!clock) return std::unexpected(std::move(clock).error());
+  std::unique_ptr<Client> client(new Client(path_from(options), options, std::move(*clock)));
   const std::lock_guard lock(client->request_mutex_);
   const auto deadline = client->deadline_from_now();
   auto attached = client->attach_once(deadline);
@@ -137,8 +140,9 @@ void Client::install(std::shared_ptr<Connection> connection) {
 }
 
 Status Client::attach_once(Clock::time_point deadline) {
-  auto connection = Connection::open(path_, options_, std::min(deadline, Clock::now() + kHandshake));
+  auto connection = Connection::open(path_, options_, std::min(deadline, Clock::now() + kHandshake), ledgers_);
   if (!connection) return std::unexpected(std::move(connection).error());
+  ledgers_.use((*connection)->ledger());
   listeners_.rebind(**connection);
   install(std::move(*connection));
   return listeners_.device_mask() == 0 ? Status{} : tell_listening(deadline);

@@ -15,6 +15,7 @@
 
 #include "shm/message.h"
 #include "shm/socket.h"
+#include "tools/libwarden/client_ledger.h"
 #include "tools/libwarden/connection.h"
 #include "tools/libwarden/listener_registry.h"
 
@@ -63,6 +64,8 @@ class Client {
   // The same without waiting for a wardend that is away: the next attachment will know.
   void update_listening_if_attached();
 
+  // For as long as the client lives.
+  [[nodiscard]] const SessionLedgers& ledgers() const noexcept { return ledgers_; }
   [[nodiscard]] ListenerRegistry& listeners() noexcept { return listeners_; }
   [[nodiscard]] const AttachOptions& options() const noexcept { return options_; }
   [[nodiscard]] std::uint64_t session_id() const noexcept { return session_id_.load(std::memory_order_relaxed); }
@@ -73,7 +76,7 @@ class Client {
   [[nodiscard]] std::uint32_t wake_bit() const noexcept { return wake_bit_; }
 
  private:
-  Client(std::string path, AttachOptions options);
+  Client(std::string path, AttachOptions options, shm::CoarseClock clock);
 
   // All these: with request_mutex_ held.
   [[nodiscard]] Status reattach(Clock::time_point deadline);
@@ -91,6 +94,7 @@ class Client {
   const AttachOptions options_;
   const unsigned fork_generation_;
   const std::uint32_t wake_bit_;
+  SessionLedgers ledgers_;
   std::mutex request_mutex_;             // one request, or one reattachment, at a time
   mutable std::mutex connection_mutex_;  // held only to copy or replace the pointer
   std::shared_ptr<Connection> connection_;

@@ -16,9 +16,9 @@ std::chrono::milliseconds left_until(Clock::time_point deadline) {
   return std::max(std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now()), std::chrono::milliseconds(0));
 }
 
-shm::Hello hello_from(const AttachOptions& options) {
+shm::Hello hello_from(const AttachOptions& options, bool with_ledger) {
   shm::Hello hello{};
-  hello.flags = options.pollable ? shm::kHelloPollable : 0;
+  hello.flags = (options.pollable ? shm::kHelloPollable : 0) | (with_ledger ? shm::kHelloLedger : 0);
   hello.subject_pid = options.subject_pid;
   options.name.copy(hello.name, sizeof(hello.name) - 1);
   return hello;
@@ -51,31 +51,47 @@ Error busy_if_hung_up(Error error) {
   return error;
 }
 
-// Maps what came with the welcome; the notification socket stays in the packet.
-Result<std::shared_ptr<Connection>> assemble(shm::Packet packet, UniqueFd socket, const shm::Welcome& welcome) {
+std::uint64_t next_number() {
+  static std::atomic<std::uint64_t> last{0};
+  return last.fetch_add(1, std::memory_order_relaxed) + 1;  // only distinctness matters
+}
+
+// The ledger handed back, when this is it; else the fresh one that it is.
+Result<std::shared_ptr<ClientLedger>> ledger_from(UniqueFd fd, const std::shared_ptr<ClientLedger>& kept,
+                                                  const shm::Welcome& welcome, std::uint64_t number,
+                                                  const shm::CoarseClock& clock) {
+  if (kept && kept->pass_on(fd.get(), welcome.session_id, number)) return kept;
+  return ClientLedger::open(std::move(fd), welcome.session_id, number, clock);
+}
+
+// Maps what came with the welcome.
+Result<std::shared_ptr<Connection>> assemble(shm::Packet packet, UniqueFd socket, const shm::Welcome& welcome,
+                                             const std::shared_ptr<ClientLedger>& kept, shm::CoarseClock& clock) {
   auto directory = shm::DirectoryReader::open(std::move(packet.fds[0]));
   if (!directory) return std::unexpected(std::move(directory).error());
   if (directory->header().instance_id != welcome.instance_id) {
     return fail(Code::kProtocol, "welcome and directory are of different instances");
   }
-  auto ledger = shm::LedgerWriter::open(std::move(packet.fds[1]), welcome.session_id);
-  if (!ledger) return std::unexpected(std::move(ledger).error());
   auto doorbell = shm::DoorbellMemory::open(std::move(packet.fds[2]));
   if (!doorbell) return std::unexpected(std::move(doorbell).error());
-  return std::make_shared<Connection>(std::move(packet), std::move(socket), welcome, std::move(*directory),
-                                      std::move(*ledger), std::move(*doorbell));
+  if (auto ok = clock.follow(directory->fd()); !ok) return std::unexpected(std::move(ok).error());
+  const std::uint64_t number = next_number();
+  auto ledger = ledger_from(std::move(packet.fds[1]), kept, welcome, number, clock);
+  if (!ledger) return std::unexpected(std::move(ledger).error());
+  Connection::Parts parts{.socket = std::move(socket),
+                          .notification = packet.fds.size() > 3 ? std::move(packet.fds[3]) : UniqueFd(),
+                          .welcome = welcome,
+                          .directory = std::move(*directory),
+                          .ledger = std::move(*ledger),
+                          .doorbell = std::move(*doorbell)};
+  return std::make_shared<Connection>(number, std::move(parts));
 }
 
-std::vector<UniqueFd> socket_and_notification(UniqueFd socket, shm::Packet packet) {
+std::vector<UniqueFd> both(UniqueFd socket, UniqueFd notification) {
   std::vector<UniqueFd> fds;
   fds.push_back(std::move(socket));
-  if (packet.fds.size() > 3) fds.push_back(std::move(packet.fds[3]));
+  fds.push_back(std::move(notification));
   return fds;
-}
-
-std::uint64_t next_number() {
-  static std::atomic<std::uint64_t> last{0};
-  return last.fetch_add(1, std::memory_order_relaxed) + 1;  // only distinctness matters
 }
 
 bool is_present(const shm::DeviceRecord& device) {
@@ -90,37 +106,33 @@ std::string name_of(const shm::DeviceRecord& device) {
 }  // namespace
 
 Result<std::shared_ptr<Connection>> Connection::open(const std::string& path, const AttachOptions& options,
-                                                     Clock::time_point deadline) {
+                                                     Clock::time_point deadline, SessionLedgers& ledgers) {
   auto socket = shm::connect_to(path);
   if (!socket) return std::unexpected(std::move(socket).error());
   const std::string doing = "attach to " + path;
-  const shm::Hello hello = hello_from(options);
+  const std::shared_ptr<ClientLedger> kept = ledgers.kept();
+  const shm::Hello hello = hello_from(options, kept != nullptr);
+  std::vector<int> handed_back;
+  if (kept) handed_back.push_back(kept->fd());
   auto sent = shm::send_packet(socket->get(), shm::request_header(shm::MessageKind::kHello, 0),
-                               std::as_bytes(std::span(&hello, 1)));
+                               std::as_bytes(std::span(&hello, 1)), {}, handed_back);
   if (!sent) return wrap(busy_if_hung_up(std::move(sent).error()), doing);
   auto packet = shm::receive_packet(socket->get(), left_until(deadline));
   if (!packet) return wrap(busy_if_hung_up(std::move(packet).error()), doing + ": await welcome");
   auto welcome = welcome_of(*packet, options.pollable);
   if (!welcome) return wrap(std::move(welcome).error(), doing);
-  auto connection = assemble(std::move(*packet), std::move(*socket), *welcome);
+  auto connection = assemble(std::move(*packet), std::move(*socket), *welcome, kept, ledgers.clock());
   if (!connection) return wrap(std::move(connection).error(), doing);
   return connection;
 }
 
-Connection::Connection(shm::Packet packet, UniqueFd socket, const shm::Welcome& welcome, shm::DirectoryReader directory,
-                       shm::LedgerWriter ledger, shm::DoorbellMemory doorbell)
-    : number_(next_number()),
-      welcome_(welcome),
-      fds_(socket_and_notification(std::move(socket), std::move(packet))),
-      directory_(std::move(directory)),
-      fork_generation_(fork_generation()),
-      ledger_(std::make_unique<shm::LedgerWriter>(std::move(ledger))),
-      doorbell_(std::move(doorbell)) {}
-
-Connection::~Connection() {
-  // In a forked child nothing is mapped there, or by now something of somebody else's: it must not be unmapped.
-  if (fork_generation() != fork_generation_) (void)ledger_.release();
-}
+Connection::Connection(std::uint64_t number, Parts parts)
+    : number_(number),
+      welcome_(parts.welcome),
+      fds_(both(std::move(parts.socket), std::move(parts.notification))),
+      directory_(std::move(parts.directory)),
+      ledger_(std::move(parts.ledger)),
+      doorbell_(std::move(parts.doorbell)) {}
 
 bool Connection::has_hung_up() const noexcept {
   pollfd poll_fd{.fd = socket(), .events = POLLRDHUP, .revents = 0};
@@ -136,7 +148,7 @@ std::uint64_t Connection::active_reset_id() const noexcept {
 }
 
 void Connection::acknowledge(std::uint64_t reset_id) noexcept {
-  ledger_->acknowledge(reset_id);
+  ledger_->acknowledge(reset_id, number_);
   doorbell_.ring(directory_.header().acks_target.load(std::memory_order_acquire));
 }
 

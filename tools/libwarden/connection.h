@@ -16,6 +16,7 @@
 #include "shm/directory.h"
 #include "shm/ledger.h"
 #include "shm/socket.h"
+#include "tools/libwarden/client_ledger.h"
 #include "tools/libwarden/fork_guard.h"
 
 namespace warden::internal {
@@ -26,20 +27,29 @@ using Clock = std::chrono::steady_clock;
 class Connection {
  public:
   // Connects and says hello, once. kNotFound, kDisconnected: nobody listens there; kBusy, kTimeout: somebody does, but
-  // hung up or did not answer.
+  // hung up or did not answer. The ledger of the attachment before, if there was one, is handed back; whether wardend
+  // took it shows in ledger().
   [[nodiscard]] static Result<std::shared_ptr<Connection>> open(const std::string& path, const AttachOptions& options,
-                                                                Clock::time_point deadline);
-  Connection(shm::Packet packet, UniqueFd socket, const shm::Welcome& welcome, shm::DirectoryReader directory,
-             shm::LedgerWriter ledger, shm::DoorbellMemory doorbell);
+                                                                Clock::time_point deadline, SessionLedgers& ledgers);
+  struct Parts {
+    UniqueFd socket;
+    UniqueFd notification;
+    shm::Welcome welcome;
+    shm::DirectoryReader directory;
+    std::shared_ptr<ClientLedger> ledger;
+    shm::DoorbellMemory doorbell;
+  };
+  Connection(std::uint64_t number, Parts parts);
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
-  ~Connection();
+  ~Connection() = default;
 
   // Of this process's attachments; session ids begin anew with another wardend.
   [[nodiscard]] std::uint64_t number() const noexcept { return number_; }
   [[nodiscard]] int socket() const noexcept { return fds_.get(0); }
   [[nodiscard]] int notification() const noexcept { return fds_.get(1); }
   [[nodiscard]] const shm::DirectoryReader& directory() const noexcept { return directory_; }
+  [[nodiscard]] const std::shared_ptr<ClientLedger>& ledger() const noexcept { return ledger_; }
   [[nodiscard]] const shm::Welcome& welcome() const noexcept { return welcome_; }
   [[nodiscard]] bool is_operator() const noexcept { return (welcome_.flags & shm::kSessionOperator) != 0; }
 
@@ -49,7 +59,7 @@ class Connection {
   [[gnu::hot]] [[nodiscard]] bool owes(std::uint64_t reset_id) const noexcept;
   [[gnu::hot]] [[nodiscard]] std::uint64_t active_reset_id() const noexcept;
   [[nodiscard]] bool has_acknowledged(std::uint64_t reset_id) const noexcept {
-    return ledger_->acknowledged_reset_id() == reset_id;
+    return ledger_->has_acknowledged(reset_id);
   }
   // Writes the answer where wardend reads it, and rings.
   void acknowledge(std::uint64_t reset_id) noexcept;
@@ -66,8 +76,7 @@ class Connection {
   const shm::Welcome welcome_;
   ForkGuardedFds fds_;  // session socket [, notification socket]
   const shm::DirectoryReader directory_;
-  const unsigned fork_generation_;
-  std::unique_ptr<shm::LedgerWriter> ledger_;  // not mapped in a forked child
+  const std::shared_ptr<ClientLedger> ledger_;  // not mapped in a forked child
   shm::DoorbellMemory doorbell_;
 };
 

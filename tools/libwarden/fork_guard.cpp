@@ -5,7 +5,6 @@
 #include <pthread.h>
 
 #include <algorithm>
-#include <atomic>
 #include <mutex>
 
 namespace warden::internal {
@@ -15,7 +14,6 @@ namespace {
 struct Registry {
   std::mutex mutex;  // held over fork(), so that the child finds the list whole
   std::vector<ForkGuardedFds*> guarded;
-  std::atomic<unsigned> generation{0};
 };
 
 // Never destroyed: a fork may come after the destructors of static objects.
@@ -27,17 +25,12 @@ Registry& registry() {
 void before_fork() { registry().mutex.lock(); }
 void after_fork_in_parent() { registry().mutex.unlock(); }
 void after_fork_in_child() {
-  registry().generation.fetch_add(1, std::memory_order_relaxed);  // the child has one thread
+  fork_generation_word.fetch_add(1, std::memory_order_relaxed);  // the child has one thread
   for (ForkGuardedFds* fds : registry().guarded) fds->close_all();
   registry().mutex.unlock();
 }
 
 }  // namespace
-
-unsigned fork_generation() noexcept {
-  // Relaxed: it moves only while the process has one thread.
-  return registry().generation.load(std::memory_order_relaxed);
-}
 
 ForkGuardedFds::ForkGuardedFds(std::vector<UniqueFd> fds) : fds_(std::move(fds)) {
   static std::once_flag once;

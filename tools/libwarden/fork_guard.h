@@ -3,14 +3,20 @@
 // death is seen at the socket too, and everything attached before is dead there.
 #pragma once
 
+#include <atomic>
 #include <vector>
 
 #include <warden/unique_fd.h>
 
 namespace warden::internal {
 
+inline constinit std::atomic<unsigned> fork_generation_word{0};
+
 // Moves in the child of every fork(): whoever remembers another value was attached by an ancestor. Async-signal-safe.
-[[nodiscard]] unsigned fork_generation() noexcept;
+[[nodiscard]] inline unsigned fork_generation() noexcept {
+  // Relaxed: it moves only while the process has one thread.
+  return fork_generation_word.load(std::memory_order_relaxed);
+}
 
 // While it lives, a fork() closes the child's copies of these descriptors. Owner of the descriptors: this object.
 class ForkGuardedFds {

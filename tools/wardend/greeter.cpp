@@ -2,7 +2,9 @@
 // The handshake, wardend's side.
 #include "tools/wardend/greeter.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -84,7 +86,7 @@ Result<std::shared_ptr<Session>> Greeter::make_session(int socket, const shm::Pa
   }
   const Result<SessionTable::Place> place = parts_.sessions.reserve();
   if (!place) return std::unexpected(place.error());
-  Result<shm::LedgerReader> ledger = shm::LedgerReader::create(place->id);
+  Result<shm::LedgerReader> ledger = ledger_for(packet, *place);
   if (!ledger) {
     parts_.sessions.release(*place);
     return std::unexpected(std::move(ledger).error());
@@ -111,6 +113,29 @@ Result<std::shared_ptr<Session>> Greeter::make_session(int socket, const shm::Pa
     session->notification_peer = std::move((*ends)[1]);
   }
   return session;
+}
+
+Result<shm::LedgerReader> Greeter::ledger_for(const shm::Packet& hello, const SessionTable::Place& place) {
+  const auto body = shm::body_of<shm::Hello>(hello);
+  const bool hands_back = body && (body->flags & shm::kHelloLedger) != 0 && hello.fds.size() == 1;
+  if (!hands_back) return shm::LedgerReader::create(place.id);
+  auto taken = take_back(hello.fds[0].get());
+  if (taken) return taken;
+  spdlog::warn("session {} gets a fresh ledger, its old one is refused: {}", place.id, taken.error().message);
+  return shm::LedgerReader::create(place.id);
+}
+
+// The memory is the client's, and so is what stands in it: wardend counts what it finds, for this client alone.
+Result<shm::LedgerReader> Greeter::take_back(int ledger_fd) {
+  UniqueFd fd(::fcntl(ledger_fd, F_DUPFD_CLOEXEC, 0));
+  if (!fd) return fail_errno("duplicate the ledger handed back");
+  auto ledger = shm::LedgerReader::adopt(std::move(fd));
+  if (!ledger) return ledger;
+  for (const auto& session : parts_.sessions.all()) {
+    if (session->ledger.file_id() != ledger->file_id()) continue;
+    return fail(Code::kBusy, fmt::format("session {} has it", session->identity.id));
+  }
+  return ledger;
 }
 
 Status Greeter::welcome(Session& session) {

@@ -41,6 +41,9 @@ class Greeter {
 
  private:
   [[nodiscard]] Result<std::shared_ptr<Session>> make_session(int socket, const shm::Packet& packet);
+  // The one that the client hands back, when it may have it; else a fresh one.
+  [[nodiscard]] Result<shm::LedgerReader> ledger_for(const shm::Packet& hello, const SessionTable::Place& place);
+  [[nodiscard]] Result<shm::LedgerReader> take_back(int ledger_fd);
   Parts parts_;
 };
 
