@@ -12,6 +12,8 @@ namespace warden::bench {
 [[nodiscard]] Result<Entries> bench_wake(const Options& options);
 // From announcing a reset to the last of N acknowledgements, and how much of a reset is waiting.
 [[nodiscard]] Result<Entries> bench_acknowledge(const Options& options);
+// Recording what a process holds, and reading what a thousand hold.
+[[nodiscard]] Result<Entries> bench_allocation(const Options& options);
 // Loads, stores and copies through the driver on mapped memory.
 [[nodiscard]] Result<Entries> bench_mapped_access(const Options& options);
 // A register read over vfio-user.
