@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
@@ -120,7 +121,7 @@ TEST_F(ShmFuzz, ScribbledLedgerAndDoorbell) {
   ASSERT_TRUE(ledger && doorbell);
   for_a_while([&] {
     const std::uint64_t word = random_();
-    const auto offset = static_cast<off_t>(below(kLedgerBytes / 8) * 8);
+    const auto offset = static_cast<off_t>(below(kDoorbellBytes / 8) * 8);
     ASSERT_EQ(::pwrite(ledger->fd(), &word, sizeof(word), offset), 8);
     ASSERT_EQ(::pwrite(doorbell->fd(), &word, sizeof(word), offset), 8);
     const bool is_answer = offset == offsetof(LedgerHeader, acknowledged_reset_id);
@@ -128,6 +129,48 @@ TEST_F(ShmFuzz, ScribbledLedgerAndDoorbell) {
     doorbell->wait(doorbell->count(), std::chrono::nanoseconds(1));
     const auto adopted = LedgerReader::adopt(UniqueFd(::fcntl(ledger->fd(), F_DUPFD_CLOEXEC, 0)));
     EXPECT_TRUE(adopted || adopted.error().code == Code::kProtocol);
+  });
+}
+
+// Proves that whatever stands in an allocation table, every word of it random, sums and records come out checked, and
+// that the reader makes no page of it: where more is claimed than was ever written, it reads nothing.
+TEST_F(ShmFuzz, HostileAllocationTable) {
+  for_a_while([&] {
+    const auto ledger = LedgerReader::create(7);
+    ASSERT_TRUE(ledger);
+    const auto scribble = [&](std::size_t offset_bytes, std::size_t len_bytes) {
+      std::vector<std::uint64_t> words(len_bytes / sizeof(std::uint64_t));
+      for (std::uint64_t& word : words) word = below(3) == 0 ? below(1 << 20) : random_();
+      ASSERT_EQ(::pwrite(ledger->fd(), words.data(), len_bytes, static_cast<off_t>(offset_bytes)),
+                static_cast<ssize_t>(len_bytes));
+    };
+    scribble(offsetof(LedgerHeader, acknowledged_reset_id), kPageBytes - offsetof(LedgerHeader, acknowledged_reset_id));
+    scribble(kShardsOffsetBytes, kShardCount * sizeof(AllocationShard));
+    if (below(2) != 0) scribble(kCellsOffsetBytes, std::size_t{kShardCount} * kCellsPerShard * sizeof(AllocationCell));
+    scribble(kRecordsOffsetBytes + below(kAllocationRecords / 64) * kPageBytes, kPageBytes);
+    scribble(kRecordsOffsetBytes, kPageBytes);
+    struct stat before{};
+    struct stat after{};
+    ASSERT_EQ(::fstat(ledger->fd(), &before), 0);
+    const auto totals = ledger->allocations().totals();
+    ASSERT_TRUE(totals) << totals.error().message;
+    for (const auto& device : totals->cells) {
+      for (const AllocationSum& sum : device) {
+        EXPECT_LE(sum.count, kAllocationRecords);
+        EXPECT_TRUE(sum.count > 0 || sum.bytes == 0);
+      }
+    }
+    const auto summary = ledger->allocations().for_each_live([](const Allocation& one) {
+      EXPECT_LT(one.record, kAllocationRecords);
+      EXPECT_LT(one.device, kDeviceCapacity);
+      EXPECT_LT(static_cast<std::uint32_t>(one.kind), kAllocationKinds);
+      EXPECT_LT(static_cast<std::uint32_t>(one.kernel_kind), kKernelKinds);
+      for (const char letter : one.label()) EXPECT_TRUE(static_cast<unsigned char>(letter) >= ' ' && letter != '\x7f');
+    });
+    ASSERT_TRUE(summary) << summary.error().message;
+    EXPECT_EQ(summary->moving, 0U);
+    ASSERT_EQ(::fstat(ledger->fd(), &after), 0);
+    EXPECT_EQ(after.st_blocks, before.st_blocks) << "reading made pages";
   });
 }
 
