@@ -90,13 +90,20 @@ AllocationWriter::AllocationWriter(std::byte* ledger, const Word64& clock)
 
 AllocationWriter::~AllocationWriter() = default;
 
+void AllocationWriter::write_label(AllocationRecord& record, std::string_view label) noexcept {
+  std::uint64_t words[2] = {};
+  std::memcpy(words, label.data(), std::min(label.size(), sizeof(words)));
+  record.label[0].store(words[0], std::memory_order_relaxed);  // as the other words that describe it
+  record.label[1].store(words[1], std::memory_order_relaxed);
+}
+
 std::optional<AllocationTicket> AllocationWriter::record_together(WriterShard& mine,
                                                                   const NewAllocation& allocation) noexcept {
   const std::lock_guard lock(*mine.shared_by);
   return record_in(mine, thread_id_of_caller(), allocation);
 }
 
-bool AllocationWriter::release_together(WriterShard& mine, const AllocationTicket& ticket) noexcept {
+bool AllocationWriter::release_together(WriterShard& mine, AllocationTicket ticket) noexcept {
   const std::lock_guard lock(*mine.shared_by);
   return release_in(mine, ticket);
 }

@@ -20,11 +20,20 @@ namespace warden::shm {
 
 class AllocationWriter;
 
-// What identifies a record to its writer: its place, and its state while it is this allocation.
+// What identifies a record to its writer, in one word: 21 bits of place, 33 of its state while it is this allocation,
+// 10 of the writer's number. Words are handed on in registers; more would be written to memory and read back in pieces
+// that the processor can't forward.
 struct AllocationTicket {
-  std::uint64_t state = 0;
-  std::uint32_t record = 0;
+  std::uint64_t value = 0;  // 0: none
 };
+
+[[nodiscard]] constexpr AllocationTicket make_ticket(std::uint32_t record, std::uint64_t state,
+                                                     std::uint64_t writer) noexcept {
+  return {std::uint64_t{record} | (state & kIntentStateMask) << 21 | writer << 54};
+}
+[[nodiscard]] constexpr std::uint32_t record_of(AllocationTicket ticket) noexcept {
+  return static_cast<std::uint32_t>(ticket.value & 0x1f'ffff);
+}
 
 struct NewAllocation {
   std::uint32_t device = 0;  // < kDeviceCapacity
@@ -66,7 +75,7 @@ class AllocationWriter : public std::enable_shared_from_this<AllocationWriter> {
   // Nothing: the table is full, and the allocation was counted as dropped.
   [[nodiscard]] std::optional<AllocationTicket> record(const NewAllocation& allocation) noexcept;
   // False: released before, or never given out by this writer.
-  [[nodiscard]] bool release(const AllocationTicket& ticket) noexcept;
+  [[nodiscard]] bool release(AllocationTicket ticket) noexcept;
 
  private:
   friend class ThreadShards;
@@ -79,7 +88,15 @@ class AllocationWriter : public std::enable_shared_from_this<AllocationWriter> {
   }
   [[nodiscard]] std::optional<AllocationTicket> record_in(WriterShard& mine, std::uint32_t thread_id,
                                                           const NewAllocation& allocation) noexcept;
-  [[nodiscard]] bool release_in(WriterShard& mine, const AllocationTicket& ticket) noexcept;
+  [[nodiscard]] bool release_in(WriterShard& mine, AllocationTicket ticket) noexcept;
+  // The shard has something to say about this device.
+  static void touch(WriterShard& mine, std::uint32_t device) noexcept {
+    const std::uint64_t bit = std::uint64_t{1} << device;
+    const std::uint64_t mask = mine.shard->device_mask.load(std::memory_order_relaxed);  // written by this thread alone
+    if ((mask & bit) != 0) [[likely]]
+      return;
+    mine.shard->device_mask.store(mask | bit, std::memory_order_release);  // sync: allocation.device_mask
+  }
   // The four steps of allocation_layout.h.
   static void apply(WriterShard& mine, std::uint32_t cell_index, AllocationRecord& record, std::uint32_t record_index,
                     std::uint64_t next_state, std::uint64_t count_delta, std::uint64_t bytes_delta) noexcept;
@@ -87,9 +104,10 @@ class AllocationWriter : public std::enable_shared_from_this<AllocationWriter> {
                        std::uint64_t time_ns) noexcept;
 
   // The rare paths.
+  static void write_label(AllocationRecord& record, std::string_view label) noexcept;
   [[nodiscard]] std::optional<AllocationTicket> record_together(WriterShard& mine,
                                                                 const NewAllocation& allocation) noexcept;
-  [[nodiscard]] bool release_together(WriterShard& mine, const AllocationTicket& ticket) noexcept;
+  [[nodiscard]] bool release_together(WriterShard& mine, AllocationTicket ticket) noexcept;
   [[nodiscard]] bool fetch_free_records(WriterShard& mine) noexcept;
   void give_free_records(WriterShard& mine) noexcept;
   [[nodiscard]] WriterShard& find_shard() noexcept;
@@ -110,6 +128,9 @@ class AllocationWriter : public std::enable_shared_from_this<AllocationWriter> {
   std::uint32_t free_record_count_ = 0;
 };
 
+// All of the way from a call to its last store is inlined into the caller: what is passed in registers is not written
+// to memory first. Each of these stores costs as much as one of the record's.
+
 // Stores before it are made before stores after it: for the instructions of this process, and in the eyes of a reader.
 inline void order_stores() noexcept {
 #if defined(__x86_64__)
@@ -119,9 +140,10 @@ inline void order_stores() noexcept {
 #endif
 }
 
-inline void AllocationWriter::apply(WriterShard& mine, std::uint32_t cell_index, AllocationRecord& record,
-                                    std::uint32_t record_index, std::uint64_t next_state, std::uint64_t count_delta,
-                                    std::uint64_t bytes_delta) noexcept {
+[[gnu::always_inline]] inline void AllocationWriter::apply(WriterShard& mine, std::uint32_t cell_index,
+                                                           AllocationRecord& record, std::uint32_t record_index,
+                                                           std::uint64_t next_state, std::uint64_t count_delta,
+                                                           std::uint64_t bytes_delta) noexcept {
   // Relaxed loads: only this thread writes here. Relaxed stores: nobody looks at the other version before the intent.
   AllocationCell& cell = mine.cells[cell_index];
   const std::uint64_t before = cell.active.load(std::memory_order_relaxed) & 1;
@@ -136,8 +158,8 @@ inline void AllocationWriter::apply(WriterShard& mine, std::uint32_t cell_index,
   cell.active.store(after, std::memory_order_release);          // sync: allocation.active
 }
 
-inline void AllocationWriter::describe(AllocationRecord& record, const NewAllocation& allocation,
-                                       std::uint32_t thread_id, std::uint64_t time_ns) noexcept {
+[[gnu::always_inline]] inline void AllocationWriter::describe(AllocationRecord& record, const NewAllocation& allocation,
+                                                              std::uint32_t thread_id, std::uint64_t time_ns) noexcept {
   // Relaxed: nobody believes these before the state is odd.
   record.address.store(allocation.address, std::memory_order_relaxed);
   record.size_bytes.store(allocation.size_bytes, std::memory_order_relaxed);
@@ -145,24 +167,17 @@ inline void AllocationWriter::describe(AllocationRecord& record, const NewAlloca
   record.time_ns.store(time_ns, std::memory_order_relaxed);
   record.what.store(pack_what(allocation.device, allocation.kind, allocation.kernel_kind, thread_id),
                     std::memory_order_relaxed);
-  std::uint64_t label[2] = {};
-  if (!allocation.label.empty()) {
-    std::memcpy(label, allocation.label.data(), std::min(allocation.label.size(), sizeof(label)));
-  }
-  record.label[0].store(label[0], std::memory_order_relaxed);
-  record.label[1].store(label[1], std::memory_order_relaxed);
+  record.label[0].store(0, std::memory_order_relaxed);
+  record.label[1].store(0, std::memory_order_relaxed);
+  if (!allocation.label.empty()) [[unlikely]]
+    write_label(record, allocation.label);
 }
 
-inline std::optional<AllocationTicket> AllocationWriter::record_in(WriterShard& mine, std::uint32_t thread_id,
-                                                                   const NewAllocation& allocation) noexcept {
+[[gnu::always_inline]] inline std::optional<AllocationTicket> AllocationWriter::record_in(
+    WriterShard& mine, std::uint32_t thread_id, const NewAllocation& allocation) noexcept {
   if (mine.free_count == 0 && !fetch_free_records(mine)) [[unlikely]]
     return std::nullopt;
-  const std::uint64_t device_bit = std::uint64_t{1} << allocation.device;
-  const std::uint64_t devices =
-      mine.shard->device_mask.load(std::memory_order_relaxed);  // written by this thread alone
-  if ((devices & device_bit) == 0) [[unlikely]] {
-    mine.shard->device_mask.store(devices | device_bit, std::memory_order_release);  // sync: allocation.device_mask
-  }
+  touch(mine, allocation.device);
   const std::uint32_t index = mine.free[--mine.free_count];
   AllocationRecord& record = records_[index];
   // Relaxed: a free record is this thread's alone; who freed it handed it over with a mutex or was this thread.
@@ -171,14 +186,17 @@ inline std::optional<AllocationTicket> AllocationWriter::record_in(WriterShard& 
   describe(record, allocation, thread_id, clock_.load(std::memory_order_relaxed));  // a time of about now
   const std::uint32_t cell = allocation.device * kCellsPerDevice + static_cast<std::uint32_t>(allocation.kind);
   apply(mine, cell, record, index, state, 1, allocation.size_bytes);
-  return AllocationTicket{state, index};
+  return make_ticket(index, state, number_);
 }
 
-inline bool AllocationWriter::release_in(WriterShard& mine, const AllocationTicket& ticket) noexcept {
-  if (ticket.record >= kAllocationRecords) return false;
-  AllocationRecord& record = records_[ticket.record];
+[[gnu::always_inline]] inline bool AllocationWriter::release_in(WriterShard& mine, AllocationTicket ticket) noexcept {
+  const std::uint32_t index = record_of(ticket);
+  if (index >= kAllocationRecords) [[unlikely]]
+    return false;
+  AllocationRecord& record = records_[index];
   // Acquire: another thread may have recorded it. sync: allocation.state
-  const bool is_live = record.state.load(std::memory_order_acquire) == ticket.state && (ticket.state & 1) != 0;
+  const std::uint64_t state = record.state.load(std::memory_order_acquire);
+  const bool is_live = make_ticket(index, state, number_).value == ticket.value && (state & 1) != 0;
   if (!is_live) [[unlikely]]
     return false;
   if (mine.free_count == kShardFreeRecords) [[unlikely]]
@@ -186,27 +204,25 @@ inline bool AllocationWriter::release_in(WriterShard& mine, const AllocationTick
   const std::uint64_t what = record.what.load(std::memory_order_relaxed);  // of the state above, as is the size
   const auto device = static_cast<std::uint32_t>(what & (kDeviceCapacity - 1));
   const auto kind = static_cast<std::uint32_t>(what >> 8 & (kCellsPerDevice - 1));
-  const std::uint64_t device_bit = std::uint64_t{1} << device;
-  const std::uint64_t devices =
-      mine.shard->device_mask.load(std::memory_order_relaxed);  // written by this thread alone
-  if ((devices & device_bit) == 0) [[unlikely]] {
-    mine.shard->device_mask.store(devices | device_bit, std::memory_order_release);  // sync: allocation.device_mask
-  }
+  touch(mine, device);
   order_stores();
-  apply(mine, device * kCellsPerDevice + kind, record, ticket.record, ticket.state + 1, ~std::uint64_t{0},
+  apply(mine, device * kCellsPerDevice + kind, record, index, state + 1, ~std::uint64_t{0},
         -record.size_bytes.load(std::memory_order_relaxed));
-  mine.free[mine.free_count++] = ticket.record;  // now, and not before, it may become another allocation
+  mine.free[mine.free_count++] = index;  // now, and not before, it may become another allocation
   return true;
 }
 
-inline std::optional<AllocationTicket> AllocationWriter::record(const NewAllocation& allocation) noexcept {
+[[gnu::always_inline]] inline std::optional<AllocationTicket> AllocationWriter::record(
+    const NewAllocation& allocation) noexcept {
   WriterShard& mine = shard_of_this_thread();
-  if (mine.shared_by != nullptr) [[unlikely]]
-    return record_together(mine, allocation);
+  if (mine.shared_by != nullptr) [[unlikely]] {
+    const NewAllocation copy = allocation;  // so that the original need not be in memory
+    return record_together(mine, copy);
+  }
   return record_in(mine, mine.thread_id, allocation);
 }
 
-inline bool AllocationWriter::release(const AllocationTicket& ticket) noexcept {
+[[gnu::always_inline]] inline bool AllocationWriter::release(AllocationTicket ticket) noexcept {
   WriterShard& mine = shard_of_this_thread();
   if (mine.shared_by != nullptr) [[unlikely]]
     return release_together(mine, ticket);

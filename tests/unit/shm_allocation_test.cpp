@@ -111,11 +111,12 @@ TEST_F(ShmAllocations, StaleTicketsAreRefused) {
   EXPECT_TRUE(writer_->release(old));
   EXPECT_FALSE(writer_->release(old));
   const AllocationTicket successor = must_record({.size_bytes = 2});
-  ASSERT_EQ(successor.record, old.record) << "the test needs the place to be used again";
+  ASSERT_EQ(record_of(successor), record_of(old)) << "the test needs the place to be used again";
   EXPECT_FALSE(writer_->release(old));
-  EXPECT_FALSE(writer_->release({successor.state + 1, successor.record}));
-  EXPECT_FALSE(writer_->release({successor.state, kAllocationRecords}));
-  EXPECT_FALSE(writer_->release({0, 5}));
+  EXPECT_FALSE(writer_->release({successor.value + (std::uint64_t{1} << 21)}));
+  EXPECT_FALSE(writer_->release({successor.value + (std::uint64_t{1} << 54)})) << "another writer's";
+  EXPECT_FALSE(writer_->release({successor.value | 0x1f'ffff})) << "no such place";
+  EXPECT_FALSE(writer_->release({}));
   EXPECT_EQ(totals().all().bytes, 2U);
 }
 
@@ -189,7 +190,7 @@ TEST_F(ShmAllocations, ReadingWhileThreadsWork) {
     int steady_seen = 0;
     for (const Allocation& one : live()) {
       EXPECT_EQ(one.size_bytes, one.tag);
-      steady_seen += one.record == steady.record && one.address == 0xabc ? 1 : 0;
+      steady_seen += one.record == record_of(steady) && one.address == 0xabc ? 1 : 0;
     }
     EXPECT_EQ(steady_seen, 1);
   }
@@ -231,7 +232,7 @@ TEST_F(ShmAllocations, FullTableRefusesAndCounts) {
   EXPECT_EQ(live().size(), tickets.size());
   // Another thread releases them all, and this one can use every place again.
   std::jthread([&] {
-    for (const AllocationTicket& ticket : tickets) EXPECT_TRUE(writer_->release(ticket));
+    for (const AllocationTicket ticket : tickets) EXPECT_TRUE(writer_->release(ticket));
   }).join();
   EXPECT_EQ(totals().all().count, 0U);
   for (std::uint32_t i = 0; i < kAllocationCapacity; ++i) ASSERT_TRUE(writer_->record({.size_bytes = 2})) << i;

@@ -104,19 +104,17 @@ Result<AllocationHandle> AllocationLedger::record(std::uint32_t device, Allocati
                                                    .address = address,
                                                    .size_bytes = size_bytes,
                                                    .tag = tag,
-                                                   .label = options.label});
+                                                   .label = {options.label.data(), options.label.size()}});
   if (!ticket) [[unlikely]]
     return full();
-  return AllocationHandle{ticket->state, ticket->record, ledger.number()};
+  return AllocationHandle{ticket->value};
 }
 
-Status AllocationLedger::release(const AllocationHandle& handle) noexcept {
+Status AllocationLedger::release(AllocationHandle handle) noexcept {
   if (implementation_->is_forked()) [[unlikely]]
     return of_a_parent();
   internal::ClientLedger& ledger = implementation_->ledgers().now();
-  if (ledger.number() != handle.ledger) [[unlikely]]
-    return not_live();
-  if (!ledger.allocations().release({handle.state, handle.record})) [[unlikely]]
+  if (!ledger.allocations().release({handle.value})) [[unlikely]]
     return not_live();
   return {};
 }

@@ -8,19 +8,9 @@
 
 namespace warden::internal {
 
-namespace {
-
-std::uint32_t next_number() {
-  static std::atomic<std::uint32_t> last{0};
-  return last.fetch_add(1, std::memory_order_relaxed) + 1;  // only distinctness matters
-}
-
-}  // namespace
-
 ClientLedger::ClientLedger(shm::LedgerWriter ledger, shm::Memory::FileId file_id, std::uint64_t attachment,
                            const shm::CoarseClock& clock)
-    : number_(next_number()),
-      file_id_(file_id),
+    : file_id_(file_id),
       ledger_(std::move(ledger)),
       allocations_(shm::AllocationWriter::create(ledger_.start(), clock.time_ns())),
       attachment_(attachment) {}

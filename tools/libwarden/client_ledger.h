@@ -35,14 +35,11 @@ class ClientLedger {
 
   [[nodiscard]] shm::AllocationWriter& allocations() noexcept { return *allocations_; }
   [[nodiscard]] shm::AllocationReader reader() const noexcept { return shm::AllocationReader(ledger_.fd()); }
-  // Of this process's ledgers.
-  [[nodiscard]] std::uint32_t number() const noexcept { return number_; }
   [[nodiscard]] int fd() const noexcept { return ledger_.fd(); }
 
  private:
   ClientLedger(shm::LedgerWriter ledger, shm::Memory::FileId file_id, std::uint64_t attachment,
                const shm::CoarseClock& clock);
-  const std::uint32_t number_;
   const shm::Memory::FileId file_id_;
   shm::LedgerWriter ledger_;
   const std::shared_ptr<shm::AllocationWriter> allocations_;

@@ -27,11 +27,9 @@ enum class KernelKind : std::uint8_t { kApplication = 0, kFabric = 1, kDispatch 
 
 inline constexpr std::uint32_t kAllocationDevices = 64;
 
-// Names one recorded allocation. Plain data; of no use in another process.
+// Names one recorded allocation; 0 names none. Plain data; of no use in another process.
 struct AllocationHandle {
-  std::uint64_t state = 0;
-  std::uint32_t record = 0;
-  std::uint32_t ledger = 0;
+  std::uint64_t value = 0;
 };
 
 struct AllocationOptions {
@@ -74,7 +72,7 @@ class AllocationLedger {
                                                 const AllocationOptions& options = {}) noexcept;
   // Once for each handle. kStale: released before, of another ledger, or lost (see AllocationTotals::lost). Releasing
   // one handle from two threads at the same time is not noticed.
-  [[nodiscard]] Status release(const AllocationHandle& handle) noexcept;
+  [[nodiscard]] Status release(AllocationHandle handle) noexcept;
 
   [[nodiscard]] Result<AllocationTotals> totals();
   // Attaches again if wardend was restarted, and hands the ledger over to it; nothing to do otherwise.
