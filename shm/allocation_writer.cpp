@@ -97,8 +97,7 @@ void AllocationWriter::write_label(AllocationRecord& record, std::string_view la
   record.label[1].store(words[1], std::memory_order_relaxed);
 }
 
-std::optional<AllocationTicket> AllocationWriter::record_together(WriterShard& mine,
-                                                                  const NewAllocation& allocation) noexcept {
+AllocationTicket AllocationWriter::record_together(WriterShard& mine, const NewAllocation& allocation) noexcept {
   const std::lock_guard lock(*mine.shared_by);
   return record_in(mine, thread_id_of_caller(), allocation);
 }

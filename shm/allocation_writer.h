@@ -9,7 +9,6 @@
 #include <cstring>
 #include <memory>
 #include <mutex>
-#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -25,6 +24,7 @@ class AllocationWriter;
 // that the processor can't forward.
 struct AllocationTicket {
   std::uint64_t value = 0;  // 0: none
+  [[nodiscard]] explicit operator bool() const noexcept { return value != 0; }
 };
 
 [[nodiscard]] constexpr AllocationTicket make_ticket(std::uint32_t record, std::uint64_t state,
@@ -72,8 +72,8 @@ class AllocationWriter : public std::enable_shared_from_this<AllocationWriter> {
   AllocationWriter& operator=(const AllocationWriter&) = delete;
   ~AllocationWriter();
 
-  // Nothing: the table is full, and the allocation was counted as dropped.
-  [[nodiscard]] std::optional<AllocationTicket> record(const NewAllocation& allocation) noexcept;
+  // None: the table is full, and the allocation was counted as dropped.
+  [[nodiscard]] AllocationTicket record(const NewAllocation& allocation) noexcept;
   // False: released before, or never given out by this writer.
   [[nodiscard]] bool release(AllocationTicket ticket) noexcept;
 
@@ -86,8 +86,8 @@ class AllocationWriter : public std::enable_shared_from_this<AllocationWriter> {
       return *recent_shard.shard;
     return find_shard();
   }
-  [[nodiscard]] std::optional<AllocationTicket> record_in(WriterShard& mine, std::uint32_t thread_id,
-                                                          const NewAllocation& allocation) noexcept;
+  [[nodiscard]] AllocationTicket record_in(WriterShard& mine, std::uint32_t thread_id,
+                                           const NewAllocation& allocation) noexcept;
   [[nodiscard]] bool release_in(WriterShard& mine, AllocationTicket ticket) noexcept;
   // The shard has something to say about this device.
   static void touch(WriterShard& mine, std::uint32_t device) noexcept {
@@ -105,8 +105,7 @@ class AllocationWriter : public std::enable_shared_from_this<AllocationWriter> {
 
   // The rare paths.
   static void write_label(AllocationRecord& record, std::string_view label) noexcept;
-  [[nodiscard]] std::optional<AllocationTicket> record_together(WriterShard& mine,
-                                                                const NewAllocation& allocation) noexcept;
+  [[nodiscard]] AllocationTicket record_together(WriterShard& mine, const NewAllocation& allocation) noexcept;
   [[nodiscard]] bool release_together(WriterShard& mine, AllocationTicket ticket) noexcept;
   [[nodiscard]] bool fetch_free_records(WriterShard& mine) noexcept;
   void give_free_records(WriterShard& mine) noexcept;
@@ -173,10 +172,10 @@ inline void order_stores() noexcept {
     write_label(record, allocation.label);
 }
 
-[[gnu::always_inline]] inline std::optional<AllocationTicket> AllocationWriter::record_in(
-    WriterShard& mine, std::uint32_t thread_id, const NewAllocation& allocation) noexcept {
+[[gnu::always_inline]] inline AllocationTicket AllocationWriter::record_in(WriterShard& mine, std::uint32_t thread_id,
+                                                                           const NewAllocation& allocation) noexcept {
   if (mine.free_count == 0 && !fetch_free_records(mine)) [[unlikely]]
-    return std::nullopt;
+    return {};
   touch(mine, allocation.device);
   const std::uint32_t index = mine.free[--mine.free_count];
   AllocationRecord& record = records_[index];
@@ -212,8 +211,7 @@ inline void order_stores() noexcept {
   return true;
 }
 
-[[gnu::always_inline]] inline std::optional<AllocationTicket> AllocationWriter::record(
-    const NewAllocation& allocation) noexcept {
+[[gnu::always_inline]] inline AllocationTicket AllocationWriter::record(const NewAllocation& allocation) noexcept {
   WriterShard& mine = shard_of_this_thread();
   if (mine.shared_by != nullptr) [[unlikely]] {
     const NewAllocation copy = allocation;  // so that the original need not be in memory

@@ -72,7 +72,7 @@ class Worker {
                                           .size_bytes = size,
                                           .tag = size});
       if (!ticket) std::_Exit(3);
-      held_.push_back({*ticket, size});
+      held_.push_back({ticket, size});
     } else {
       std::swap(held_[random_() % held_.size()], held_.back());
       announce(~std::uint64_t{0}, -held_.back().size_bytes);

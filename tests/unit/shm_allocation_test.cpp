@@ -65,7 +65,7 @@ class ShmAllocations : public ::testing::Test {
   AllocationTicket must_record(const NewAllocation& allocation) {
     const auto ticket = writer_->record(allocation);
     EXPECT_TRUE(ticket);
-    return ticket.value_or(AllocationTicket{});
+    return ticket;
   }
 
   Word64 clock_{4711};
@@ -146,7 +146,7 @@ TEST_F(ShmAllocations, ThreadsReleaseEachOthers) {
           const auto kind = static_cast<AllocationKind>(i % kAllocationKinds);
           const auto ticket = writer_->record(
               {.device = static_cast<std::uint32_t>(me), .kind = kind, .size_bytes = std::uint64_t{i} * 3 + me});
-          if (ticket) tickets[me].push_back(*ticket);
+          if (ticket) tickets[me].push_back(ticket);
         }
         turn.arrive_and_wait();
         auto& others = tickets[(me + 1) % kThreads];
@@ -174,7 +174,7 @@ TEST_F(ShmAllocations, ReadingWhileThreadsWork) {
     threads.emplace_back([&] {
       while (!stop.load()) {
         const auto one = writer_->record({.device = 1, .size_bytes = kSize, .tag = kSize});
-        EXPECT_TRUE(one && writer_->release(*one));
+        EXPECT_TRUE(one && writer_->release(one));
       }
     });
   }
@@ -210,7 +210,7 @@ TEST_F(ShmAllocations, MoreThreadsThanShards) {
         for (int i = 0; i < 200; ++i) {
           const auto kept = writer_->record({.device = 2, .size_bytes = 10});
           const auto ticket = writer_->record({.device = 2, .size_bytes = 7});
-          EXPECT_TRUE(kept && ticket && writer_->release(*ticket));
+          EXPECT_TRUE(kept && ticket && writer_->release(ticket));
           if (i == 0) all_here.arrive_and_wait();  // nobody ends before all have begun
         }
       });
@@ -224,7 +224,7 @@ TEST_F(ShmAllocations, MoreThreadsThanShards) {
 // Proves that a full table refuses and counts, keeps what it has, and takes more once there is room.
 TEST_F(ShmAllocations, FullTableRefusesAndCounts) {
   std::vector<AllocationTicket> tickets;
-  while (const auto ticket = writer_->record({.size_bytes = 2})) tickets.push_back(*ticket);
+  while (const auto ticket = writer_->record({.size_bytes = 2})) tickets.push_back(ticket);
   EXPECT_GE(tickets.size(), kAllocationCapacity);
   EXPECT_FALSE(writer_->record({.size_bytes = 2}));
   EXPECT_EQ(totals().dropped, 2U);
@@ -247,7 +247,7 @@ TEST_F(ShmAllocations, StoppedClientIsRead) {
     for (std::uint64_t i = 0;; ++i) {
       const auto ticket = writer->record({.size_bytes = 5});
       if (i == 1000) ::raise(SIGSTOP);
-      if (i % 2 == 0) (void)writer->release(*ticket);
+      if (i % 2 == 0) (void)writer->release(ticket);
     }
     return 0;
   });

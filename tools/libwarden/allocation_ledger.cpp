@@ -107,7 +107,7 @@ Result<AllocationHandle> AllocationLedger::record(std::uint32_t device, Allocati
                                                    .label = {options.label.data(), options.label.size()}});
   if (!ticket) [[unlikely]]
     return full();
-  return AllocationHandle{ticket->value};
+  return AllocationHandle{ticket.value};
 }
 
 Status AllocationLedger::release(AllocationHandle handle) noexcept {
