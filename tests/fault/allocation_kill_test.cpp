@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Processes that die while they record and release: what their ledger says is exact, whichever instruction was the
-// last. WARDEN_KILLS (default 2000) says how many are killed at random; WARDEN_FUZZ_SEED repeats a run.
+// last. WARDEN_KILLS (default 1000) says how many are killed at random; WARDEN_FUZZ_SEED repeats a run.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
@@ -201,7 +201,7 @@ TEST(AllocationKill, BehindEveryInstruction) {
 
 // Proves it for real deaths of processes with one and with several threads, at random moments, thousands of times.
 TEST(AllocationKill, AtRandomMoments) {
-  const std::uint64_t kills = number_from("WARDEN_KILLS", 2000);
+  const std::uint64_t kills = number_from("WARDEN_KILLS", 1000);
   const std::uint64_t seed = number_from("WARDEN_FUZZ_SEED", std::random_device{}());
   SCOPED_TRACE("WARDEN_FUZZ_SEED=" + std::to_string(seed));
   std::mt19937_64 random(seed);
