@@ -35,6 +35,7 @@ struct DeviceView {
   std::string reason;  // why it is failed or lost
   std::uint64_t epoch = 0;
   std::optional<chip::Telemetry> telemetry;
+  std::size_t harvested_row_count = 0;
 };
 
 // Threads: any.

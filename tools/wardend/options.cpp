@@ -11,6 +11,7 @@
 
 #include "driver/vfio/device.h"
 #include "shm/message.h"
+#include "tools/wardend/allocation_wire.h"
 #include "tools/wardend/umd_listeners.h"
 
 namespace warden::daemon {
@@ -87,6 +88,13 @@ std::variant<Options, int> parse_options(int argc, char** argv) {
   app.add_option("--umd-grace", umd_grace_ms, "How long such a listener, which can't answer, is awaited (500ms, 2s)")
       ->transform(CLI::AsNumberWithUnit(std::map<std::string, std::uint32_t>{{"ms", 1}, {"s", 1000}}))
       ->default_str("2s");
+  std::string allocation_socket;
+  CLI::Option* allocations =
+      app.add_option("--allocation-server", allocation_socket,
+                     std::string("Keep the allocation records of unmodified tt-metal programs (default ") +
+                         kAllocationSocketPath + ")")
+          ->expected(0, 1)
+          ->type_name("[PATH]");
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& wanted) {
@@ -97,6 +105,9 @@ std::variant<Options, int> parse_options(int argc, char** argv) {
   }
   if (umd->count() > 0) options.umd_directory = umd_directory.empty() ? kUmdListenerDirectory : umd_directory;
   options.umd_grace = std::chrono::milliseconds(umd_grace_ms);
+  if (allocations->count() > 0) {
+    options.allocation_socket = allocation_socket.empty() ? kAllocationSocketPath : allocation_socket;
+  }
   if (options.state_directory.empty()) {
     options.state_directory = default_state_directory();
     options.default_state_directory = true;

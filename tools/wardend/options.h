@@ -21,6 +21,7 @@ struct Options {
   int ready_fd = -1;
   std::optional<std::string> umd_directory;  // the bridge to tt-umd's listeners; none: no bridge
   std::chrono::milliseconds umd_grace{2000};
+  std::optional<std::string> allocation_socket;  // the bridge for tt-metal's allocation messages; none: no bridge
 };
 
 // The options, or the status to exit with: help, version and usage errors have been printed.

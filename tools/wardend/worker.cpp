@@ -12,6 +12,7 @@
 #include <array>
 #include <csignal>
 
+#include "tools/wardend/allocation_devices.h"
 #include "tools/wardend/files.h"
 #include "tools/wardend/service_manager.h"
 
@@ -77,6 +78,9 @@ Status Worker::start() {
     if (Status bridged = open_umd_bridge(); !bridged) return bridged;
     sources.push_back(&umd_->participants());
   }
+  if (parts_.options.allocation_socket) {
+    if (Status served = open_allocation_server(); !served) return served;
+  }
   resets_.emplace(ResetQueue::Parts{{directory_, parts_.inheritance.doorbell, board_, *journal_, *devices_, *reports_},
                                     std::move(sources),
                                     keeper_,
@@ -96,6 +100,15 @@ Status Worker::open_umd_bridge() {
   if (!bridge) return std::unexpected(std::move(bridge).error());
   umd_ = std::move(*bridge);
   return watch(umd_->fd(), Source::kUmd);
+}
+
+Status Worker::open_allocation_server() {
+  auto server =
+      AllocationServer::open({*parts_.options.allocation_socket, [this] { return allocation_devices(*devices_); }},
+                             parts_.inheritance.kept, keeper_);
+  if (!server) return std::unexpected(std::move(server).error());
+  allocations_ = std::move(*server);
+  return watch(allocations_->fd(), Source::kAllocations);
 }
 
 Status Worker::open_descriptors() {
@@ -174,6 +187,7 @@ void Worker::dispatch(Source source, std::uint64_t number, std::uint32_t events)
     case Source::kMailbox: return mailbox_.run_all();
     case Source::kGuest: return hear_guest(number);
     case Source::kUmd: return hear_umd();
+    case Source::kAllocations: return allocations_->hear();
     default: break;
   }
   // An event of the same batch may have ended the session already.

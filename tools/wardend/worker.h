@@ -13,6 +13,7 @@
 #include <warden/result.h>
 #include <warden/unique_fd.h>
 
+#include "tools/wardend/allocation_server.h"
 #include "tools/wardend/devices.h"
 #include "tools/wardend/event_board.h"
 #include "tools/wardend/greeter.h"
@@ -50,11 +51,23 @@ class Worker {
     std::chrono::steady_clock::time_point since;
   };
   // What an epoll event is about; with a number, for sessions and guests.
-  enum class Source : std::uint64_t { kListener, kSignals, kTimer, kMailbox, kGuest, kSession, kPidfd, kSubject, kUmd };
+  enum class Source : std::uint64_t {
+    kListener,
+    kSignals,
+    kTimer,
+    kMailbox,
+    kGuest,
+    kSession,
+    kPidfd,
+    kSubject,
+    kUmd,
+    kAllocations
+  };
 
   [[nodiscard]] Status start();
   [[nodiscard]] Status open_descriptors();
   [[nodiscard]] Status open_umd_bridge();
+  [[nodiscard]] Status open_allocation_server();
   void resume_sessions();
   void announce_service();
   void loop();
@@ -94,6 +107,7 @@ class Worker {
   std::optional<ReportStore> reports_;
   std::optional<Devices> devices_;
   std::unique_ptr<UmdBridge> umd_;
+  std::unique_ptr<AllocationServer> allocations_;
   std::optional<ResetQueue> resets_;
 
   UniqueFd epoll_;
