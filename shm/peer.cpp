@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include <fstream>
-#include <iterator>
 #include <sstream>
 
 #ifndef SO_PEERPIDFD
@@ -24,7 +23,9 @@ std::string proc_path(int pid, const char* file) { return "/proc/" + std::to_str
 // Field 22 of /proc/PID/stat (proc(5)), in clock ticks since boot; 0 when it can't be read.
 std::uint64_t start_time_ns_of(int pid) {
   std::ifstream file(proc_path(pid, "stat"));
-  const std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  // Reading fails when the process dies behind the open, and stream iterators would throw; a line up to a NUL is all.
+  std::string text;
+  std::getline(file, text, '\0');
   const auto name_end = text.rfind(')');  // the name may hold anything, also spaces and brackets
   if (name_end == std::string::npos) return 0;
   std::istringstream fields(text.substr(name_end + 1));

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include <csignal>
+#include <thread>
 
 #include "shm/peer.h"
 #include "shm/socket.h"
@@ -101,6 +102,18 @@ TEST_F(ShmPeer, UnknownProcessIsAnError) {
   EXPECT_FALSE(identify_process(pid));
   EXPECT_FALSE(identify_process(0));
   EXPECT_FALSE(identify_process(-1));
+}
+
+// Proves that a process which goes away at any moment while it is looked at is an error, or still itself: what /proc
+// says may end in the middle.
+TEST_F(ShmPeer, GoesAwayWhileLookedAt) {
+  for (int round = 0; round < 200; ++round) {
+    test::Child child([] { return 0; });
+    const int pid = child.pid();
+    std::thread reaper([&] { child.wait(); });
+    while (identify_process(pid)) continue;
+    reaper.join();
+  }
 }
 
 }  // namespace
