@@ -118,7 +118,7 @@ Status AllocationServer::admit(UniqueFd socket) {
     if (!added && errno == EEXIST) added = {};
   }
   if (added) added = add_peer(std::move(socket), process);
-  if (!added) forget_if_idle(process.id);
+  if (!added) idle_.push_back(process.id);
   return added;
 }
 
@@ -232,16 +232,13 @@ void AllocationServer::close(std::uint64_t connection_id) {
   peers_.erase(found);
   if (AllocationClient* client = clients_.find(client_id)) {
     --client->connections;
-    forget_if_idle(client_id);
+    idle_.push_back(client_id);
   }
 }
 
 // A process that hangs up and lives keeps its records. One whose death can't be seen has none but its connections.
-void AllocationServer::forget_if_idle(std::uint64_t client_id) {
-  const AllocationClient* client = clients_.find(client_id);
-  if (client == nullptr || client->connections != 0) return;
-  if (client->pidfd && client->book.sums().records != 0) return;
-  dead_.push_back(client_id);
+bool AllocationServer::is_idle(const AllocationClient& client) noexcept {
+  return client.connections == 0 && (!client.pidfd || client.book.sums().records == 0);
 }
 
 void AllocationServer::answer_questions() {
@@ -289,21 +286,28 @@ void AllocationServer::client_died(std::uint64_t client_id) {
 
 void AllocationServer::reap_noted() {
   std::vector<ReapedProcess> reaped;
-  for (const std::uint64_t id : std::exchange(dead_, {})) {
+  for (const std::uint64_t id : std::exchange(dead_, {})) reap(id, reaped);
+  for (const std::uint64_t id : std::exchange(idle_, {})) {
+    // It may have connected again since.
     const AllocationClient* client = clients_.find(id);
-    if (client == nullptr) continue;
-    if (client->pidfd) ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, client->pidfd.get(), nullptr);
-    // A child may go on talking on a socket it inherited, and must neither be ended by SIGPIPE nor wait for answers.
-    for (auto& [connection_id, peer] : peers_) {
-      if (peer.client_id != id) continue;
-      peer.client_id = 0;
-      peer.connection.stop_answering();
-      look_again(peer);
-    }
-    ReapedProcess process = clients_.remove(id);
-    if (process.buffers != 0) reaped.push_back(std::move(process));
+    if (client != nullptr && is_idle(*client)) reap(id, reaped);
   }
   log_reaping(reaped);
+}
+
+void AllocationServer::reap(std::uint64_t client_id, std::vector<ReapedProcess>& reaped) {
+  const AllocationClient* client = clients_.find(client_id);
+  if (client == nullptr) return;
+  if (client->pidfd) ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, client->pidfd.get(), nullptr);
+  // A child may go on talking on a socket it inherited, and must neither be ended by SIGPIPE nor wait for answers.
+  for (auto& [connection_id, peer] : peers_) {
+    if (peer.client_id != client_id) continue;
+    peer.client_id = 0;
+    peer.connection.stop_answering();
+    look_again(peer);
+  }
+  ReapedProcess process = clients_.remove(client_id);
+  if (process.buffers != 0) reaped.push_back(std::move(process));
 }
 
 }  // namespace warden::daemon

@@ -93,7 +93,8 @@ class AllocationServer {
 
   void note_all_dead();
   void reap_noted();
-  void forget_if_idle(std::uint64_t client_id);
+  [[nodiscard]] static bool is_idle(const AllocationClient& client) noexcept;
+  void reap(std::uint64_t client_id, std::vector<ReapedProcess>& reaped);
 
   Parts parts_;
   KeeperLink& keeper_;
@@ -107,6 +108,7 @@ class AllocationServer {
   Clock::time_point oldest_question_;
   std::vector<std::pair<std::uint64_t, Clock::time_point>> undecided_;  // connections, and since when they are silent
   std::vector<std::uint64_t> dead_;                                     // clients seen dead, not reaped yet
+  std::vector<std::uint64_t> idle_;                                     // clients that had hung up when last looked at
   std::uint64_t next_connection_ = 1;
   bool paused_ = false;  // out of descriptors: nobody is let in until the timer runs
 };

@@ -130,7 +130,7 @@ Status AllocationServer::start(KeptTable& kept) {
     if (client.pidfd) {
       if (Status watched = watch(client.pidfd.get(), Source::kPidfd, id, EPOLLIN | EPOLLET); !watched) return watched;
     }
-    forget_if_idle(id);
+    idle_.push_back(id);
   }
   reap_noted();
   return watch(listener_.get(), Source::kListener, 0, EPOLLIN);
