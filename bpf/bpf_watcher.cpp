@@ -100,9 +100,15 @@ void BpfWatcher::enter(Session& session) {
   if (has_begun_to_die(pidfd)) {
     find_now(key);
   } else if (!entered) {
+    withdraw(key, session.watched.id);
     session.key.reset();
-    std::erase_if(ids_of_, [&](const auto& entry) { return entry.second == session.watched.id; });
   }
+}
+
+void BpfWatcher::withdraw(const ExitKey& key, std::uint64_t id) {
+  const auto [begin, end] = ids_of_.equal_range(key);
+  const auto found = std::find_if(begin, end, [&](const auto& entry) { return entry.second == id; });
+  if (found != end) ids_of_.erase(found);
 }
 
 // The words of all its sessions. Flags as for bpf(2).
@@ -131,7 +137,7 @@ bool BpfWatcher::forget(std::uint64_t id) {
   sessions_.erase(found);
   bool withdrawn = !session.key && !session.told;
   if (session.key) {
-    std::erase_if(ids_of_, [&](const auto& entry) { return entry.second == id; });
+    withdraw(*session.key, id);
     // Never enters anew what the program has deleted meanwhile.
     withdrawn = ids_of_.contains(*session.key) ? write_process(*session.key, BPF_EXIST)
                                                : bpf_map_delete_elem(programs_.watched.get(), &*session.key) == 0;

@@ -53,6 +53,7 @@ class BpfWatcher final : public ExitWatcher {
   static int on_event(void* self, void* data, std::size_t len_bytes);
   Status open_ring();
   void enter(Session& session);
+  void withdraw(const ExitKey& key, std::uint64_t id);
   [[nodiscard]] bool write_process(const ExitKey& key, std::uint64_t flags) const;
   [[nodiscard]] bool has_begun_to_die(int pidfd) const;
   void tell(Session& session, const Death& how);
