@@ -114,11 +114,12 @@ void BpfWatcher::withdraw(const ExitKey& key, std::uint64_t id) {
 // The words of all its sessions. Flags as for bpf(2).
 bool BpfWatcher::write_process(const ExitKey& key, std::uint64_t flags) const {
   WatchedProcess process{};
+  std::size_t count = 0;
   const auto [begin, end] = ids_of_.equal_range(key);
-  for (auto entry = begin; entry != end && process.word_count < kMostWordsOfProcess; ++entry) {
+  for (auto entry = begin; entry != end && count < kMostWordsOfProcess; ++entry) {
     const Watched& watched = sessions_.at(entry->second).watched;
     if (watched.slot == kNoSlot) continue;
-    process.words[process.word_count++] = {.id = watched.id, .slot = watched.slot, .padding = 0};
+    process.words[count++] = {.id = watched.id, .slot_and_tgid = std::uint64_t{key.tgid} << 32 | watched.slot};
   }
   return bpf_map_update_elem(programs_.watched.get(), &key, &process, flags) == 0;
 }

@@ -90,23 +90,25 @@ static __always_inline void count_drop(void) {
   if (count) __sync_fetch_and_add(&count->dropped_events, 1);
 }
 
-static __always_inline void mark(const struct WatchedProcess *process) {
-  for (__u32 i = 0; i < kMostWordsOfProcess; ++i) {
-    if (i >= process->word_count) break;
-    __u64 *word = bpf_map_lookup_elem(&liveness, &process->words[i].slot);
+static __always_inline void mark(const struct WatchedProcess *process, __u32 tgid) {
+  for (int i = 0; i < kMostWordsOfProcess; ++i) {
+    const __u64 slot_and_tgid = *(const volatile __u64 *)&process->words[i].slot_and_tgid;
+    if (slot_and_tgid >> 32 != tgid) break;
+    const __u32 slot = (__u32)slot_and_tgid;
+    __u64 *word = bpf_map_lookup_elem(&liveness, &slot);
     if (word) *(volatile __u64 *)word = process->words[i].id;
   }
 }
 
-// The last thread of the process is exiting; perhaps not only this one says so.
+// The last thread of the process is exiting; perhaps not only this one says so. Marking twice is marking, so it comes
+// first; the event belongs to the one whose delete succeeds.
 static __always_inline int process_exits(struct task_struct *task) {
   const __u64 time_ns = bpf_ktime_get_ns();
-  struct ExitKey key = key_of(task);
-  struct WatchedProcess *found = bpf_map_lookup_elem(&watched, &key);
-  if (!found) return 0;
-  struct WatchedProcess process = *found;  // after the delete the element may be somebody else's
-  if (bpf_map_delete_elem(&watched, &key)) return 0;  // only one delete succeeds: this is what makes it once
-  mark(&process);
+  const struct ExitKey key = key_of(task);
+  const struct WatchedProcess *process = bpf_map_lookup_elem(&watched, &key);
+  if (!process) return 0;
+  mark(process, key.tgid);
+  if (bpf_map_delete_elem(&watched, &key)) return 0;
   struct ExitEvent *event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
   if (!event) {
     count_drop();

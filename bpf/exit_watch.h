@@ -20,15 +20,14 @@ struct ExitKey {
   __u64 start_ns;
 };
 
+// Entries of the map are used again at once, also under a program that still reads one: a word that says whose it is
+// can't mark another process's session. 64 bits each, read and written whole.
 struct LivenessWord {
   __u64 id;
-  __u32 slot;
-  __u32 padding;
+  __u64 slot_and_tgid;  // tgid in the upper half; 0: none, and none after it
 };
 
 struct WatchedProcess {
-  __u32 word_count;
-  __u32 padding;
   struct LivenessWord words[kMostWordsOfProcess];
 };
 
@@ -51,7 +50,7 @@ struct ExitCounters {
 };
 
 #ifdef __cplusplus
-static_assert(sizeof(ExitKey) == 16 && sizeof(LivenessWord) == 16 && sizeof(WatchedProcess) == 72);
+static_assert(sizeof(ExitKey) == 16 && sizeof(LivenessWord) == 16 && sizeof(WatchedProcess) == 64);
 static_assert(sizeof(ExitEvent) == 32 && sizeof(TaskIdentity) == 24 && sizeof(ExitCounters) == 8);
 }  // namespace warden::bpf
 #endif

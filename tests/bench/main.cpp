@@ -26,15 +26,17 @@ struct Benchmark {
 };
 
 // Those that fork many processes come first: fewer threads and mappings to copy.
-constexpr std::array kBenchmarks = {
-    Benchmark{"wake", bench::bench_wake}, Benchmark{"acknowledge", bench::bench_acknowledge},
-    Benchmark{"allocation", bench::bench_allocation}, Benchmark{"mapped", bench::bench_mapped_access},
-    Benchmark{"vfio-user", bench::bench_vfio_user}};
+constexpr std::array kBenchmarks = {Benchmark{"wake", bench::bench_wake},
+                                    Benchmark{"acknowledge", bench::bench_acknowledge},
+                                    Benchmark{"allocation", bench::bench_allocation},
+                                    Benchmark{"exit", bench::bench_exit},
+                                    Benchmark{"mapped", bench::bench_mapped_access},
+                                    Benchmark{"vfio-user", bench::bench_vfio_user}};
 
 void describe(CLI::App& app, Arguments& arguments) {
   app.description("Measures Warden beside its baselines");
   app.add_option("--json", arguments.json_path, "File to write the figures to");
-  app.add_option("--only", arguments.only, "wake, acknowledge, allocation, mapped or vfio-user");
+  app.add_option("--only", arguments.only, "wake, acknowledge, allocation, exit, mapped or vfio-user");
   app.add_flag("--quick", arguments.options.quick, "A few rounds, to see that everything runs");
   app.footer("Example:\n  warden-bench --only wake");
 }
