@@ -50,6 +50,16 @@ class ExitHookTest : public ExitWatcherTest {
  protected:
   // The map of watched processes, to meddle with.
   [[nodiscard]] int watched_map() const { return watcher_->descriptors().fds.at(3); }
+  [[nodiscard]] bpf::ExitKey key_of(pid_t pid) const {
+    bpf::ExitKey key{};
+    bpf::ExitKey next{};
+    for (const bpf::ExitKey* from = nullptr; bpf_map_get_next_key(watched_map(), from, &next) == 0; from = &key) {
+      key = next;
+      if (key.tgid == static_cast<__u32>(pid)) return key;
+    }
+    ADD_FAILURE() << "process " << pid << " is not in the map";
+    return {};
+  }
 };
 
 INSTANTIATE_TEST_SUITE_P(With, ExitHookTest,
@@ -133,16 +143,7 @@ TEST_P(ExitHookTest, WhoseEventFoundNoRoomIsToldAtOnce) {
   const Victim alive(sleep_for_ever);
   watch(1000, alive.pidfd());
   // As if the program had deleted it while the process is still on its way out.
-  bpf::ExitKey key{};
-  bpf::ExitKey next{};
-  bool found = false;
-  for (const bpf::ExitKey* from = nullptr; bpf_map_get_next_key(watched_map(), from, &next) == 0; from = &key) {
-    key = next;
-    if (key.tgid != static_cast<__u32>(alive.pid())) continue;
-    found = true;
-    break;
-  }
-  ASSERT_TRUE(found);
+  const bpf::ExitKey key = key_of(alive.pid());
   ASSERT_EQ(bpf_map_delete_elem(watched_map(), &key), 0);
   gate.open();
   for (const Victim& victim : victims) victim.await_end();
@@ -157,13 +158,47 @@ TEST_P(ExitHookTest, WhoseEventFoundNoRoomIsToldAtOnce) {
 TEST_P(ExitHookTest, AnExitThatTheProgramDoesNotSee) {
   const Victim victim(sleep_for_ever);
   watch(7, victim.pidfd(), 1);
-  bpf::ExitKey key{};
-  ASSERT_EQ(bpf_map_get_next_key(watched_map(), nullptr, &key), 0);
+  const bpf::ExitKey key = key_of(victim.pid());
   ASSERT_EQ(bpf_map_delete_elem(watched_map(), &key), 0);
   victim.kill();
   const bpf::Death death = expect_death(7);
   EXPECT_FALSE(death.by_hook);
   EXPECT_EQ(watcher_->counters().not_by_hook, 1U);
+}
+
+// The number alone does not make it the same process.
+TEST_P(ExitHookTest, AStaleKeyOfTheSameNumber) {
+  const auto page = shm::LivenessPage::map(watcher_->liveness_fd(), watcher_->liveness_slots());
+  ASSERT_TRUE(page) << page.error().message;
+  const Victim victim(sleep_for_ever);
+  watch(7, victim.pidfd(), 1);
+  bpf::ExitKey key = key_of(victim.pid());
+  ASSERT_EQ(bpf_map_delete_elem(watched_map(), &key), 0);
+  key.start_ns -= 1;  // an earlier process whose exit the program has missed
+  const bpf::WatchedProcess stale{.words = {{.id = 6, .slot_and_tgid = std::uint64_t{key.tgid} << 32 | 1}}};
+  ASSERT_EQ(bpf_map_update_elem(watched_map(), &key, &stale, BPF_ANY), 0);
+  victim.kill();
+  EXPECT_FALSE(expect_death(7).by_hook);
+  EXPECT_FALSE(page->is_dead(1, 6));
+}
+
+// Behind the hook, and far from having given back its memory: nothing but its threads' number says so.
+TEST_P(ExitHookTest, WatchedAfterItHasBegunToDie) {
+  Gate touched;
+  const Victim victim([&] {
+    const std::string memory(std::size_t{1} << 28, 'x');
+    touched.open();
+    sleep_for_ever();
+  });
+  touched.wait();
+  const UniqueFd again(static_cast<int>(::syscall(SYS_pidfd_open, victim.pid(), 0)));
+  watch(7, victim.pidfd());
+  victim.kill();
+  EXPECT_EQ(await(1).front().id, 7U);
+  watch(8, again.get());
+  const auto deaths = take();
+  ASSERT_EQ(deaths.size(), 1U) << "now, not when its pidfd says so";
+  EXPECT_EQ(deaths.front().id, 8U);
 }
 
 // While map updates are under way on its processor the kernel may pass a program over, and counts that.
