@@ -20,6 +20,8 @@
 #include <string>
 #include <thread>
 
+#include "bpf/pidfd_set.h"
+
 namespace warden::test {
 
 namespace {
@@ -158,6 +160,11 @@ bpf::Death ExitWatcherTest::expect_death(std::uint64_t id) const {
   EXPECT_EQ(deaths.front().id, id);
   EXPECT_TRUE(take().empty());
   return deaths.front();
+}
+
+void ExitWatcherTest::expect_quiet() const {
+  EXPECT_TRUE(take().empty());
+  EXPECT_FALSE(bpf::is_readable(watcher_->fd()));
 }
 
 void ExitWatcherTest::expect_by_hook(const bpf::Death& death) const {

@@ -73,6 +73,8 @@ class ExitWatcherTest : public testing::TestWithParam<bpf::Mechanism> {
   [[nodiscard]] std::vector<bpf::Death> await(std::size_t count) const;
   // Exactly this one, and no other.
   bpf::Death expect_death(std::uint64_t id) const;
+  // Nothing to take, and nothing that wakes who waits for something to take.
+  void expect_quiet() const;
   // Only a miss that the kernel admits may leave it to the pidfd.
   void expect_by_hook(const bpf::Death& death) const;
 

@@ -32,19 +32,28 @@ TEST_P(ExitWatcherTest, AKilledProcess) {
   expect_by_hook(death);
   EXPECT_EQ(death.by_hook ? 0U : 1U, watcher_->counters().not_by_hook);
   victim.await_end();
-  EXPECT_TRUE(take().empty());
+  expect_quiet();
 }
 
 TEST_P(ExitWatcherTest, ItsExitStatusIsTold) {
   Gate gate;
-  const Victim victim([&] {
+  const Victim whole([&] {
     gate.wait();
     ::_exit(42);
   });
-  watch(7, victim.pidfd());
+  watch(7, whole.pidfd());
   gate.open();
   const bpf::Death death = expect_death(7);
   EXPECT_EQ(death.wait_status, death.by_hook ? 42 << 8 : -1);
+  Gate second;
+  const Victim by_thread([&] {
+    second.wait();
+    ::syscall(SYS_exit, 43);
+  });
+  watch(8, by_thread.pidfd());
+  second.open();
+  const bpf::Death other = expect_death(8);
+  EXPECT_TRUE(other.wait_status == 43 << 8 || !other.by_hook);
 }
 
 TEST_P(ExitWatcherTest, AKilledProcessOfEightThreads) {
@@ -64,7 +73,7 @@ TEST_P(ExitWatcherTest, TheMainThreadLeavesFirst) {
   const Victim victim([&] {
     std::thread([&] {
       gate.wait();
-      ::_exit(0);
+      ::_exit(44);
     }).detach();
     ::syscall(SYS_exit, 0);
   });
@@ -72,7 +81,8 @@ TEST_P(ExitWatcherTest, TheMainThreadLeavesFirst) {
   while (victim.state() != 'Z') std::this_thread::yield();
   EXPECT_TRUE(take().empty());
   gate.open();
-  expect_death(7);
+  const bpf::Death death = expect_death(7);
+  EXPECT_EQ(death.wait_status, death.by_hook ? 44 << 8 : -1) << "not the leader's";
 }
 
 // As above, and watched only then.
@@ -242,6 +252,8 @@ TEST_P(ExitWatcherTest, WhoIsForgottenIsNotTold) {
   forgotten.await_end();
   other.kill();
   expect_death(2);
+  other.await_end();
+  expect_quiet();
 }
 
 // A program, and a wrapper that speaks for it.
