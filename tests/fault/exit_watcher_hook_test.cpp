@@ -15,6 +15,7 @@
 #include <map>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "bpf/exit_watch.h"
 #include "bpf/pidfd_set.h"
@@ -190,7 +191,7 @@ TEST_P(ExitHookTest, AStaleKeyOfTheSameNumber) {
 TEST_P(ExitHookTest, WatchedAfterItHasBegunToDie) {
   Gate touched;
   const Victim victim([&] {
-    const std::string memory(std::size_t{1} << 28, 'x');
+    const std::vector<char> memory(std::size_t{1} << 28, 'x');
     touched.open();
     sleep_for_ever();
   });
@@ -257,7 +258,7 @@ TEST_P(ExitHookTest, BeyondTheCapacityPidfdsServe) {
 TEST_P(ExitHookTest, ADeadSessionsSlotIsFreeWithItsPidfd) {
   Gate touched;
   const Victim victim([&] {
-    const std::string memory(std::size_t{1} << 28, 'x');
+    const std::vector<char> memory(std::size_t{1} << 28, 'x');
     touched.open();
     sleep_for_ever();
   });

@@ -12,6 +12,7 @@
 #include <map>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "tests/fault/exit_watcher_fixture.h"
 
@@ -229,7 +230,7 @@ TEST_P(ExitWatcherTest, DyingWhileItBeginsToBeWatched) {
   std::map<std::uint64_t, int> told;
   for (std::uint64_t id = 1; id <= 300; ++id) {
     const Victim victim([] {
-      std::string memory(1 << 22, 'x');
+      const std::vector<char> memory(1 << 22, 'x');
       ::kill(::getpid(), SIGKILL);
     });
     for (std::uint64_t spin = 0; spin < id * 100; ++spin) std::atomic_signal_fence(std::memory_order_seq_cst);
