@@ -100,6 +100,16 @@ void Gate::wait() const {
   while (::poll(&opened, 1, -1) < 0 && errno == EINTR) continue;
 }
 
+void Gate::execute_victim(std::vector<std::string> arguments) const {
+  ::fcntl(read_.get(), F_SETFD, 0);
+  arguments.insert(arguments.begin(), {WARDEN_EXIT_VICTIM, std::to_string(read_.get())});
+  std::vector<char*> words;
+  for (std::string& argument : arguments) words.push_back(argument.data());
+  words.push_back(nullptr);
+  ::execv(WARDEN_EXIT_VICTIM, words.data());
+  ::_exit(127);
+}
+
 void sleep_for_ever() {
   for (;;) ::pause();
 }

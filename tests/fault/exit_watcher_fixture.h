@@ -8,6 +8,8 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include <warden/unique_fd.h>
@@ -50,6 +52,8 @@ class Gate {
   Gate();
   void wait() const;
   void open();
+  // Becomes the program exit_victim, which waits for this gate.
+  [[noreturn]] void execute_victim(std::vector<std::string> arguments) const;
 
  private:
   UniqueFd read_;

@@ -47,10 +47,7 @@ TEST_P(ExitWatcherTest, ItsExitStatusIsTold) {
   const bpf::Death death = expect_death(7);
   EXPECT_EQ(death.wait_status, death.by_hook ? 42 << 8 : -1);
   Gate second;
-  const Victim by_thread([&] {
-    second.wait();
-    ::syscall(SYS_exit, 43);
-  });
+  const Victim by_thread([&] { second.execute_victim({"thread", "43"}); });
   watch(8, by_thread.pidfd());
   second.open();
   const bpf::Death other = expect_death(8);
@@ -128,17 +125,7 @@ TEST_P(ExitWatcherTest, TwoThreadsExitAtOnceManyTimes) {
   constexpr std::uint64_t kRounds = 2000;
   for (std::uint64_t id = 1; id <= kRounds; ++id) {
     Gate gate;
-    const Victim victim([&] {
-      std::atomic<int> ready{0};
-      const auto leave = [&] {
-        ++ready;
-        while (ready.load() != 2) std::this_thread::yield();
-        ::syscall(SYS_exit, 0);
-      };
-      gate.wait();
-      std::thread(leave).detach();
-      leave();
-    });
+    const Victim victim([&] { gate.execute_victim({"two-threads"}); });
     watch(id, victim.pidfd());
     gate.open();
     const auto deaths = await(1);
