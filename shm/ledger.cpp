@@ -8,6 +8,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "shm/directory.h"
 #include "shm/futex.h"
 
 namespace warden::shm {
@@ -112,6 +113,11 @@ std::uint64_t LedgerReader::acknowledged_reset_id() const noexcept {
   return ledger_of(region_).acknowledged_reset_id.load(std::memory_order_acquire);  // sync: ledger.acknowledged
 }
 
+std::uint64_t LedgerReader::acknowledged_time_ns() const noexcept {
+  // Relaxed: the id, acquired before, brought it along.
+  return ledger_of(region_).acknowledged_time_ns.load(std::memory_order_relaxed);
+}
+
 LedgerWriter::LedgerWriter(Memory memory, ipc::mapped_region region) noexcept
     : memory_(std::move(memory)), region_(std::move(region)) {}
 
@@ -139,7 +145,8 @@ void LedgerWriter::rename(std::uint64_t session_id) noexcept {
 
 void LedgerWriter::acknowledge(std::uint64_t reset_id) noexcept {
   auto& header = *static_cast<LedgerHeader*>(region_.get_address());
-  header.acknowledged_reset_id.store(reset_id, std::memory_order_release);  // sync: ledger.acknowledged
+  header.acknowledged_time_ns.store(boottime_ns(), std::memory_order_relaxed);  // published by the id
+  header.acknowledged_reset_id.store(reset_id, std::memory_order_release);      // sync: ledger.acknowledged
 }
 
 std::uint64_t LedgerWriter::acknowledged_reset_id() const noexcept {

@@ -22,6 +22,8 @@ class LedgerReader {
   // layout are checked, exactly. Whether another session has it already is for the caller to find out: see file_id().
   [[nodiscard]] static Result<LedgerReader> adopt(UniqueFd fd);
   [[nodiscard]] std::uint64_t acknowledged_reset_id() const noexcept;
+  // When, as the client says (CLOCK_BOOTTIME): only to be told, never to be relied on. Read it after the id.
+  [[nodiscard]] std::uint64_t acknowledged_time_ns() const noexcept;
   // What the client holds on the cards.
   [[nodiscard]] AllocationReader allocations() const noexcept { return AllocationReader(memory_.fd()); }
   [[nodiscard]] Memory::FileId file_id() const noexcept { return file_id_; }

@@ -28,7 +28,8 @@ struct alignas(64) LedgerHeader {
 
   // -- own cache line --
   Word64 acknowledged_reset_id;  // the newest reset this client has answered. sync: ledger.acknowledged
-  std::uint64_t reserved1[7];
+  Word64 acknowledged_time_ns;   // CLOCK_BOOTTIME; written before the id above
+  std::uint64_t reserved1[6];
 
   // -- own cache line --
   Word64 records_begun;  // no record from here on was ever used. sync: ledger.records_begun

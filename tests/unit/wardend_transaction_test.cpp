@@ -76,6 +76,7 @@ class FakeHost final : public TransactionHost {
 struct Script {
   std::uint64_t session_id = 1;
   Outcome now = Outcome::kPending;
+  std::uint64_t answered_ns = 0;
   bool dies_when_killed = true;
   int killed = 0;
   int settled = 0;
@@ -88,6 +89,7 @@ class FakeParticipant final : public Participant {
   int pid() const noexcept override { return static_cast<int>(script_.session_id) * 10; }
   const std::string& name() const noexcept override { return name_; }
   Outcome look() override { return script_.now; }
+  std::uint64_t answered_ns() const noexcept override { return script_.answered_ns; }
   Status kill() override {
     ++script_.killed;
     if (script_.dies_when_killed) script_.now = Outcome::kDied;
@@ -268,6 +270,25 @@ TEST_F(TransactionTest, WhoCannotBeKilledAbortsTheReset) {
   const ResetRecord record = run(order(shm::TimeoutPolicy::kKill));
   EXPECT_EQ(record.result, shm::ResetResult::kAborted);
   EXPECT_EQ(target_.resets, 0);
+}
+
+// Answers found together keep their own times, as far as these can be true.
+TEST_F(TransactionTest, AnswersKeepTheirOwnTimes) {
+  Script early{.session_id = 2, .now = Outcome::kPending, .answered_ns = 1};
+  Script late{.session_id = 3, .now = Outcome::kPending, .answered_ns = ~std::uint64_t{0}};
+  Script dead{.session_id = 4, .now = Outcome::kPending, .answered_ns = 1003 * kMs};
+  listener_.answered_ns = 1003 * kMs;
+  source_.scripts = {&listener_, &early, &late, &dead};
+  host_.on_wait = [&](std::uint64_t) {
+    for (Script* script : {&listener_, &early, &late}) script->now = Outcome::kAcknowledged;
+    dead.now = Outcome::kDied;
+  };
+  const ResetRecord record = run(order());
+  ASSERT_EQ(record.listeners.size(), 4U);
+  EXPECT_EQ(record.listeners[0].duration_us, 3'000U);
+  EXPECT_EQ(record.listeners[1].duration_us, 0U) << "before the announcement";
+  EXPECT_EQ(record.listeners[2].duration_us, 5'000U) << "in the future";
+  EXPECT_EQ(record.listeners[3].duration_us, 5'000U) << "the dead say nothing";
 }
 
 // More time is granted up to the cap; the deadline moves by exactly that, for everybody, and everybody is told.

@@ -28,6 +28,8 @@ class Participant {
 
   // Where it stands now: kPending while it owes an answer. Never blocks.
   [[nodiscard]] virtual Outcome look() = 0;
+  // When it answered, as it says itself (CLOCK_BOOTTIME); 0: when look() found out.
+  [[nodiscard]] virtual std::uint64_t answered_ns() const noexcept { return 0; }
   // False: it has no way to answer, so it can't be late; its own look() says when enough was waited.
   [[nodiscard]] virtual bool can_answer() const noexcept { return true; }
   // SIGKILL for the process that stayed silent; its death then shows in look().

@@ -33,6 +33,10 @@ class SessionParticipant final : public Participant {
     return Outcome::kPending;
   }
 
+  [[nodiscard]] std::uint64_t answered_ns() const noexcept override {
+    return session_->ledger.acknowledged_reset_id() == reset_id_ ? session_->ledger.acknowledged_time_ns() : 0;
+  }
+
   [[nodiscard]] Status kill() override { return kill_process(session_->working_pidfd()); }
 
   void settle() noexcept override {

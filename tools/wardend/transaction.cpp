@@ -310,12 +310,15 @@ void Transaction::decide(shm::ResetResult result, std::string reason) {
 }
 
 ListenerRecord Transaction::outcome_of(const Participant& participant, Outcome outcome, std::uint64_t now_ns) {
+  // One wake may find many answers. What they say of their time is believed as far as it can be true.
+  const std::uint64_t said_ns = outcome == Outcome::kAcknowledged ? participant.answered_ns() : 0;
+  const std::uint64_t answered_ns = said_ns == 0 ? now_ns : std::clamp(said_ns, record_.announced_ns, now_ns);
   ListenerRecord listener{participant.session_id(),
                           participant.pid(),
                           participant.name(),
                           outcome,
                           0,
-                          us_between(record_.announced_ns, now_ns)};
+                          us_between(record_.announced_ns, answered_ns)};
   const std::scoped_lock lock(extension_mutex_);
   if (listener.session_id != 0) listener.extended_ms = extended_ms_by_session_[listener.session_id];
   record_.listeners.push_back(listener);
