@@ -28,7 +28,7 @@ if(SHARED)
   cmake_path(GET SOURCE PARENT_PATH tree)
   cmake_path(SET tree NORMALIZE ${tree}/../..)
   run(${CMAKE_COMMAND} -S ${tree} -B ${build} -D BUILD_SHARED_LIBS=ON -D WARDEN_BUILD_TESTS=OFF
-      -D CMAKE_BUILD_TYPE=Release -D CMAKE_CXX_COMPILER=${COMPILER} -D WARDEN_SANITIZE=${SANITIZE})
+      -D CMAKE_BUILD_TYPE=Release -D CMAKE_CXX_COMPILER=${COMPILER})
   run(${CMAKE_COMMAND} --build ${build} --target warden)
 endif()
 
