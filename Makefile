@@ -32,6 +32,7 @@ house-check: dependencies  ## Licence lines, stray prints, oversized files, brok
 
 lint: check-dependencies  ## clang-tidy over our sources
 	cmake --preset release --log-level=NOTICE
+	cmake --build --preset release --target skeletons
 	tools/setup/check-lint build/release
 
 test-asan: dependencies  ## All tests with the address and undefined-behaviour sanitizers

@@ -100,6 +100,8 @@ std::optional<WireReply> WireClient::receive() {
     std::size_t done = 0;
     while (done < size) {
       const ssize_t now = ::recv(socket_.get(), static_cast<std::byte*>(into) + done, size - done, 0);
+      // With SO_RCVTIMEO also a stop and a continuation interrupt it, without any handler.
+      if (now < 0 && errno == EINTR) continue;
       if (now < 0 && errno == EAGAIN) throw std::runtime_error("no reply from warden-sim");
       if (now <= 0) return false;
       done += static_cast<std::size_t>(now);

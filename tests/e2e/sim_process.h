@@ -41,6 +41,8 @@ class SimProcess {
     return directory_ + "/chip" + std::to_string(chip) + ".sock";
   }
   [[nodiscard]] pid_t pid() const noexcept { return process_.pid(); }
+  // All it has printed and logged, to be shown where a check fails.
+  [[nodiscard]] std::string output() { return process_.output(); }
   // `warden-sim ctl` against it; fails the test if that fails. Gives what it prints.
   std::string ctl(std::vector<std::string> arguments) const;
   // Sends the signal and gives the exit status.

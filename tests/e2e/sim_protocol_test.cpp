@@ -266,7 +266,7 @@ TEST(SimProtocol, WhoHungUpIsNotInTheWay) {
   await_reset_begun(sim);
   first.close();
   WireClient second(sim.socket(0));
-  EXPECT_TRUE(second.hello());
+  EXPECT_TRUE(second.hello()) << sim.output();
 }
 
 // Proves that a descriptor goes to the message it came with, also when earlier messages arrive in the same piece.
