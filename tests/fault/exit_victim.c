@@ -23,9 +23,9 @@ static void* leave_together(void* unused) {
 
 int main(int argc, char** argv) {
   if (argc < 3) return 2;
-  struct pollfd gate = {.fd = atoi(argv[1]), .events = POLLIN};
+  struct pollfd gate = {.fd = (int)strtol(argv[1], NULL, 10), .events = POLLIN};
   if (poll(&gate, 1, -1) != 1) return 2;
-  if (strcmp(argv[2], "thread") == 0 && argc == 4) syscall(SYS_exit, atoi(argv[3]));
+  if (strcmp(argv[2], "thread") == 0 && argc == 4) syscall(SYS_exit, (int)strtol(argv[3], NULL, 10));
   pthread_t other;
   if (strcmp(argv[2], "two-threads") != 0 || pthread_create(&other, NULL, leave_together, NULL) != 0) return 2;
   leave_together(NULL);

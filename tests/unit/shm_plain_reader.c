@@ -17,7 +17,7 @@ static uint64_t word_at(const unsigned char* start, uint64_t offset_bytes) {
 
 int main(int argc, char** argv) {
   if (argc != 2) return 2;
-  const int fd = atoi(argv[1]);
+  const int fd = (int)strtol(argv[1], NULL, 10);
   struct stat status;
   if (fstat(fd, &status) != 0) return 1;
   const unsigned char* start = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_SHARED, fd, 0);
