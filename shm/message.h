@@ -16,27 +16,29 @@ inline constexpr std::uint32_t kMessageMagic = 0x4e44'5257;  // "WRDN"
 inline constexpr std::uint16_t kProtocolVersion = 1;
 inline constexpr std::size_t kMaxMessageBytes = 64 * 1024;
 inline constexpr std::size_t kMaxDataBytes = 32 * 1024;  // of one tile read or write
-inline constexpr std::size_t kMaxMessageFds = 4;
+inline constexpr std::size_t kMaxMessageFds = 5;
 inline constexpr std::size_t kDeviceNameBytes = 240;
 inline constexpr std::size_t kSessionNameBytes = 32;
 inline constexpr const char* kDefaultSocketPath = "/run/warden/warden.sock";
 
 enum class MessageKind : std::uint16_t {
-  kHello = 1,          // Hello; the first message of a session
-  kWelcome = 2,        // Welcome + descriptors directory, ledger, doorbell [, notification socket]
-  kReply = 3,          // to everything else: Header.code, then the body named below, or the error's text
-  kListen = 4,         // Listen; the reply has no body
-  kOpenDevice = 5,     // OpenDevice; replied with DeviceOpened
-  kRead = 6,           // TileAccess; replied with the data
-  kWrite = 7,          // TileAccess + data; no body in the reply
-  kBroadcast = 8,      // TileAccess (rectangle) + data; no body in the reply
-  kRead32 = 9,         // TileAccess; replied with 4 bytes
-  kWrite32 = 10,       // TileAccess + 4 bytes; no body in the reply
-  kReset = 11,         // ResetRequest + JSON text {"devices":[...],"reason":"..."}; replied with ResetStarted
-  kReport = 12,        // ReportRequest; replied with JSON text: the report of that reset
-  kExtend = 13,        // ExtendRequest; replied with ExtendGranted
-  kListDevices = 14,   // no body; replied with JSON text
-  kListSessions = 15,  // no body; replied with JSON text
+  kHello = 1,             // Hello; the first message of a session
+  kWelcome = 2,           // Welcome + descriptors directory, ledger, doorbell [, notification socket] [, liveness page]
+  kReply = 3,             // to everything else: Header.code, then the body named below, or the error's text
+  kListen = 4,            // Listen; the reply has no body
+  kOpenDevice = 5,        // OpenDevice; replied with DeviceOpened
+  kRead = 6,              // TileAccess; replied with the data
+  kWrite = 7,             // TileAccess + data; no body in the reply
+  kBroadcast = 8,         // TileAccess (rectangle) + data; no body in the reply
+  kRead32 = 9,            // TileAccess; replied with 4 bytes
+  kWrite32 = 10,          // TileAccess + 4 bytes; no body in the reply
+  kReset = 11,            // ResetRequest + JSON text {"devices":[...],"reason":"..."}; replied with ResetStarted
+  kReport = 12,           // ReportRequest; replied with JSON text: the report of that reset
+  kExtend = 13,           // ExtendRequest; replied with ExtendGranted
+  kListDevices = 14,      // no body; replied with JSON text
+  kListSessions = 15,     // no body; replied with JSON text
+  kListAllocations = 16,  // ListAllocations; replied with JSON text
+  kStatus = 17,           // no body; replied with JSON text
 };
 
 // JSON replies longer than this travel in a sealed memfd (one descriptor, empty tail).
@@ -54,6 +56,7 @@ static_assert(sizeof(Header) == 24);
 
 inline constexpr std::uint32_t kHelloPollable = 1;  // wants a notification socket: a byte for every event
 inline constexpr std::uint32_t kHelloLedger = 2;    // comes with one descriptor: the ledger of an attachment before
+inline constexpr std::uint32_t kHelloLiveness = 4;  // wants the liveness page, where wardend has one
 
 struct Hello {
   std::uint32_t flags;
@@ -68,9 +71,12 @@ struct Welcome {
   std::uint64_t instance_id;
   std::uint64_t active_reset_id;  // already under way: owe it nothing, but stay off its devices
   std::uint32_t slot;             // row of the session and listener tables
-  std::uint32_t flags;            // kSessionOperator
+  std::uint32_t flags;            // kSessionOperator, kWelcomeLiveness
 };
 static_assert(sizeof(Welcome) == 32);
+
+// The last descriptor is the liveness page (liveness_page.h): one word for each slot of the session table.
+inline constexpr std::uint32_t kWelcomeLiveness = 1U << 16;
 
 struct Listen {
   std::uint64_t device_mask;  // 0 stops listening; all ones: every device
@@ -81,6 +87,18 @@ struct OpenDevice {
   char name[kDeviceNameBytes];  // exact name, or its number in the device table in decimal
 };
 static_assert(sizeof(OpenDevice) == 240);
+
+inline constexpr std::uint32_t kListRecords = 1;  // single records too, not only sums
+inline constexpr std::uint32_t kMaxListedRecords = 65'536;
+
+struct ListAllocations {
+  std::uint32_t flags;
+  std::uint32_t max_records;  // of all sessions together; 0, or more than kMaxListedRecords: that many
+  std::int32_t pid;           // of this process alone, as wardend sees it; 0: of all
+  std::uint32_t reserved;
+  char device[kDeviceNameBytes];  // on this device alone: as in OpenDevice; empty: on all
+};
+static_assert(sizeof(ListAllocations) == 256);
 
 struct DeviceOpened {
   std::uint32_t index;

@@ -8,8 +8,8 @@ namespace warden {
 
 namespace {
 
-Result<std::string> listing(internal::Client& client, shm::MessageKind kind) {
-  auto reply = client.request(kind, {});
+Result<std::string> listing(internal::Client& client, shm::MessageKind kind, std::span<const std::byte> body = {}) {
+  auto reply = client.request(kind, body);
   if (!reply) return std::unexpected(std::move(reply).error());
   return internal::text_of(reply->packet);
 }
@@ -39,5 +39,17 @@ Result<std::vector<std::string>> Session::devices() {
 Result<std::string> Session::devices_json() { return listing(*client_, shm::MessageKind::kListDevices); }
 
 Result<std::string> Session::sessions_json() { return listing(*client_, shm::MessageKind::kListSessions); }
+
+Result<std::string> Session::allocations_json(const AllocationFilter& filter) {
+  shm::ListAllocations body{};
+  if (filter.device.size() >= sizeof(body.device)) return fail(Code::kNotFound, "no device " + filter.device);
+  body.flags = filter.records ? shm::kListRecords : 0;
+  body.max_records = filter.max_records;
+  body.pid = filter.pid;
+  filter.device.copy(body.device, sizeof(body.device) - 1);
+  return listing(*client_, shm::MessageKind::kListAllocations, internal::bytes_of(body));
+}
+
+Result<std::string> Session::status_json() { return listing(*client_, shm::MessageKind::kStatus); }
 
 }  // namespace warden

@@ -29,6 +29,14 @@ struct AttachOptions {
   std::chrono::milliseconds timeout = std::chrono::seconds(10);
 };
 
+// Which allocations a listing shows.
+struct AllocationFilter {
+  std::string device{};           // its name or number; empty: of all devices
+  int pid = 0;                    // as wardend sees it; 0: of all processes
+  bool records = false;           // single records too, not only sums
+  std::uint32_t max_records = 0;  // of all processes together; 0: as many as wardend gives, 65,536
+};
+
 // Attached until the last reference goes. When wardend restarts, the next call attaches again by itself: listeners go
 // on, device handles answer kStale. Threads: any. After fork() the child has no session: its copies answer
 // kDisconnected and attach afresh only by a new attach(). Starts no thread, handles no signal, prints nothing.
@@ -46,6 +54,9 @@ class Session {
   // The listings behind `warden devices` and `warden sessions`, as JSON text.
   [[nodiscard]] Result<std::string> devices_json();
   [[nodiscard]] Result<std::string> sessions_json();
+  // What every process has allocated, and wardend's own state, as JSON text (docs/protocol.md says what stands in it).
+  [[nodiscard]] Result<std::string> allocations_json(const AllocationFilter& filter = {});
+  [[nodiscard]] Result<std::string> status_json();
 
   [[nodiscard]] internal::Client& client() noexcept { return *client_; }
 
