@@ -115,6 +115,7 @@ Status AllocationServer::admit(UniqueFd socket) {
   if (process.connections == 0 && process.pidfd) {
     // Once more for one that is watched already does no harm.
     added = watch(process.pidfd.get(), Source::kPidfd, process.id, EPOLLIN | EPOLLET);
+    if (added) parts_.watch(process.id, process.pidfd.get());
     if (!added && errno == EEXIST) added = {};
   }
   if (added) added = add_peer(std::move(socket), process);
@@ -298,7 +299,10 @@ void AllocationServer::reap_noted() {
 void AllocationServer::reap(std::uint64_t client_id, std::vector<ReapedProcess>& reaped) {
   const AllocationClient* client = clients_.find(client_id);
   if (client == nullptr) return;
-  if (client->pidfd) ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, client->pidfd.get(), nullptr);
+  if (client->pidfd) {
+    ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, client->pidfd.get(), nullptr);
+    parts_.forget(client_id);
+  }
   // A child may go on talking on a socket it inherited, and must neither be ended by SIGPIPE nor wait for answers.
   for (auto& [connection_id, peer] : peers_) {
     if (peer.client_id != client_id) continue;

@@ -33,6 +33,9 @@ class AllocationServer {
   struct Parts {
     std::string path;
     std::function<std::vector<AllocationDevice>()> devices;
+    // Whoever notices deaths earlier than the pidfd tells them by client_died(). The pidfd stays open until `forget`.
+    std::function<void(std::uint64_t client_id, int pidfd)> watch;
+    std::function<void(std::uint64_t client_id)> forget;
   };
   // kBusy: another server answers at the path.
   [[nodiscard]] static Result<std::unique_ptr<AllocationServer>> open(Parts parts, KeptTable& kept, KeeperLink& keeper);
@@ -46,6 +49,8 @@ class AllocationServer {
   void hear();
   // A process has died, whoever noticed. Unknown numbers are ignored, and so is a second call.
   void client_died(std::uint64_t client_id);
+  [[nodiscard]] const AllocationClients& clients() const noexcept { return clients_; }
+  [[nodiscard]] const std::string& path() const noexcept { return parts_.path; }
 
  private:
   using Clock = std::chrono::steady_clock;

@@ -129,6 +129,7 @@ Status AllocationServer::start(KeptTable& kept) {
   for (const auto& [id, client] : clients_.all()) {
     if (client.pidfd) {
       if (Status watched = watch(client.pidfd.get(), Source::kPidfd, id, EPOLLIN | EPOLLET); !watched) return watched;
+      parts_.watch(id, client.pidfd.get());
     }
     idle_.push_back(id);
   }

@@ -52,11 +52,22 @@ Result<std::array<UniqueFd, 2>> make_notification() {
   return std::array<UniqueFd, 2>{UniqueFd(ends[0]), UniqueFd(ends[1])};
 }
 
+// What is wrong shows in a call that was not the cause.
+Error explain(Error error) {
+  const UniqueFd another(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  if (!another && errno == EMFILE) {
+    error.code = Code::kBusy;
+    error.message += "; wardend is at its limit of open files: end other sessions or raise it (LimitNOFILE=)";
+  }
+  return error;
+}
+
 }  // namespace
 
 Result<std::shared_ptr<Session>> Greeter::greet(UniqueFd socket, const shm::Packet& hello) {
   Result<std::shared_ptr<Session>> session = make_session(socket.get(), hello);
   if (!session) {
+    session = std::unexpected(explain(std::move(session).error()));
     const auto code = static_cast<std::uint32_t>(session.error().code);
     const std::string& why = session.error().message;
     (void)shm::send_packet(socket.get(), shm::reply_header(hello.header.request, code), {},
@@ -98,11 +109,13 @@ Result<std::shared_ptr<Session>> Greeter::make_session(int socket, const shm::Pa
                       .flags = has_operator_right(*peer, socket) ? shm::kSessionOperator : 0U,
                       .start_time_ns = peer->start_time_ns,
                       .name = name_of(*hello, *peer),
-                      .subject_pid = subject_pidfd ? *subject_pid : 0};
+                      .subject_pid = subject_pidfd ? *subject_pid : 0,
+                      .own_pid = innermost_pid_of(peer->pid)};
   auto session = std::make_shared<Session>(std::move(who), std::move(*ledger));
   session->pidfd = std::move(peer->pidfd);
   session->subject_pidfd = std::move(subject_pidfd);
   session->hello_request = packet.header.request;
+  session->wants_liveness = (hello->flags & shm::kHelloLiveness) != 0;
   if ((hello->flags & shm::kHelloPollable) != 0) {
     auto ends = make_notification();
     if (!ends) {
@@ -140,12 +153,14 @@ Result<shm::LedgerReader> Greeter::take_back(int ledger_fd) {
 
 Status Greeter::welcome(Session& session) {
   const shm::DirectoryHeader& head = parts_.directory.header();
+  const bool with_liveness = session.wants_liveness && liveness_fd_ >= 0;
   const shm::Welcome welcome{session.identity.id, head.instance_id, head.active_reset_id.load(), session.identity.slot,
-                             session.identity.flags};
+                             session.identity.flags | (with_liveness ? shm::kWelcomeLiveness : 0)};
   shm::Header header = shm::reply_header(session.hello_request, 0);
   header.kind = static_cast<std::uint16_t>(shm::MessageKind::kWelcome);
   std::vector<int> fds = {parts_.directory.reader_fd(), session.ledger.fd(), parts_.doorbell.fd()};
   if (session.notification_peer) fds.push_back(session.notification_peer.get());
+  if (with_liveness) fds.push_back(liveness_fd_);
   const Status sent = shm::send_packet(session.socket.get(), header, bytes_of(welcome), {}, fds);
   if (!sent) return sent;
   session.notification_peer.reset();

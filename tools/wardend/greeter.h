@@ -29,6 +29,8 @@ class Greeter {
     std::optional<std::uint32_t> operator_group;
   };
   explicit Greeter(Parts parts) : parts_(parts) {}
+  // The page for those who ask for it; -1: there is none. Stays the caller's.
+  void set_liveness(int fd) noexcept { liveness_fd_ = fd; }
 
   // `hello` is the first packet of `socket`. The keeper holds the session before this returns; it is not welcomed
   // yet. On an error the peer has been told why.
@@ -45,6 +47,7 @@ class Greeter {
   [[nodiscard]] Result<shm::LedgerReader> ledger_for(const shm::Packet& hello, const SessionTable::Place& place);
   [[nodiscard]] Result<shm::LedgerReader> take_back(int ledger_fd);
   Parts parts_;
+  int liveness_fd_ = -1;
 };
 
 }  // namespace warden::daemon

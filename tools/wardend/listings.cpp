@@ -49,6 +49,17 @@ json names_in(std::uint64_t mask, const Devices& devices) {
   return names;
 }
 
+// What can't be read is not known to be anything.
+json held_json(const Result<shm::AllocationTotals>& totals) {
+  if (!totals) return {};
+  const shm::AllocationSum sum = totals->all();
+  return {{"records", sum.count},
+          {"bytes", sum.bytes},
+          {"dropped", totals->dropped},
+          {"settled", totals->settled},
+          {"damaged", totals->damaged}};
+}
+
 }  // namespace
 
 std::string_view to_string(shm::DeviceState state) noexcept {
@@ -70,12 +81,17 @@ std::string devices_listing(const Devices& devices, const SessionTable& sessions
   return text_of(list);
 }
 
-std::string sessions_listing(const Devices& devices, const SessionTable& sessions) {
+std::string sessions_listing(const Devices& devices, const SessionTable& sessions, const Reaper& reaper) {
   json list = json::array();
   for (const auto& session : sessions.all()) {
     const SessionIdentity& who = session->identity;
+    const bool is_void = reaper.is_void(*session);
     list.push_back({{"session", who.id},
+                    {"slot", who.slot},
+                    {"state", is_void ? "dying" : "live"},
                     {"pid", who.pid},
+                    {"pid_in_namespace", who.own_pid},
+                    {"allocations", is_void ? held_json({}) : held_json(session->ledger.allocations().totals())},
                     {"name", who.name},
                     {"uid", who.user_id},
                     {"operator", session->is_operator()},

@@ -5,12 +5,13 @@
 #include <string>
 
 #include "tools/wardend/devices.h"
+#include "tools/wardend/reaper.h"
 #include "tools/wardend/session_table.h"
 
 namespace warden::daemon {
 
 [[nodiscard]] std::string devices_listing(const Devices& devices, const SessionTable& sessions);
-[[nodiscard]] std::string sessions_listing(const Devices& devices, const SessionTable& sessions);
+[[nodiscard]] std::string sessions_listing(const Devices& devices, const SessionTable& sessions, const Reaper& reaper);
 [[nodiscard]] std::string_view to_string(shm::DeviceState state) noexcept;
 
 }  // namespace warden::daemon

@@ -95,6 +95,15 @@ std::variant<Options, int> parse_options(int argc, char** argv) {
                          kAllocationSocketPath + ")")
           ->expected(0, 1)
           ->type_name("[PATH]");
+  const std::map<std::string, std::optional<bpf::Mechanism>> mechanisms{{"auto", std::nullopt},
+                                                                        {"tp_btf", bpf::Mechanism::kTpBtf},
+                                                                        {"fentry", bpf::Mechanism::kFentry},
+                                                                        {"tracepoint", bpf::Mechanism::kTracepoint},
+                                                                        {"pidfd", bpf::Mechanism::kPidfd}};
+  std::string mechanism = "auto";
+  app.add_option("--exit-watcher", mechanism, "How the death of a process is noticed (see docs/exit-watcher.md)")
+      ->check(CLI::IsMember(mechanisms))
+      ->capture_default_str();
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& wanted) {
@@ -105,6 +114,7 @@ std::variant<Options, int> parse_options(int argc, char** argv) {
   }
   if (umd->count() > 0) options.umd_directory = umd_directory.empty() ? kUmdListenerDirectory : umd_directory;
   options.umd_grace = std::chrono::milliseconds(umd_grace_ms);
+  options.exit_watcher = mechanisms.at(mechanism);
   if (allocations->count() > 0) {
     options.allocation_socket = allocation_socket.empty() ? kAllocationSocketPath : allocation_socket;
   }

@@ -9,6 +9,8 @@
 #include <variant>
 #include <vector>
 
+#include "bpf/exit_watcher.h"
+
 namespace warden::daemon {
 
 struct Options {
@@ -21,6 +23,7 @@ struct Options {
   int ready_fd = -1;
   std::optional<std::string> umd_directory;  // the bridge to tt-umd's listeners; none: no bridge
   std::chrono::milliseconds umd_grace{2000};
+  std::optional<bpf::Mechanism> exit_watcher;    // how deaths are noticed; none: the best that works
   std::optional<std::string> allocation_socket;  // the bridge for tt-metal's allocation messages; none: no bridge
 };
 

@@ -28,19 +28,25 @@ constexpr std::size_t kMostProcesses = 4096;  // of a peer that forks without en
 struct ProcessState {
   char state = 'X';
   int parent = 0;
+  std::uint32_t flags = 0;
 };
 
-// Fields 3 and 4 of /proc/PID/stat (proc(5)); the name before them may hold anything, brackets too.
-ProcessState state_of(int pid) {
+constexpr std::uint32_t kExiting = 4;  // PF_EXITING of linux/sched.h
+
+// Fields 3, 4 and 9 of a stat file (proc(5)); the name before them may hold anything, brackets too.
+ProcessState state_in(const std::string& directory) {
   ProcessState answer;
-  const Result<std::string> text = read_file(fmt::format("/proc/{}/stat", pid));
+  const Result<std::string> text = read_file(directory + "/stat");
   if (!text) return answer;
   const std::size_t name_end = text->rfind(')');
   if (name_end == std::string::npos) return answer;
   std::istringstream fields(text->substr(name_end + 1));
-  fields >> answer.state >> answer.parent;
+  int skipped = 0;
+  fields >> answer.state >> answer.parent >> skipped >> skipped >> skipped >> skipped >> answer.flags;
   return answer;
 }
+
+ProcessState state_of(int pid) { return state_in(fmt::format("/proc/{}", pid)); }
 
 bool share_pid_namespace(int pid) {
   std::error_code error;
@@ -58,7 +64,9 @@ std::vector<int> children_of(int pid) {
   return children;
 }
 
-// The last number of the line NSpid of /proc/PID/status: what the process's own namespace calls it.
+}  // namespace
+
+// The last number of the line NSpid of /proc/PID/status.
 int innermost_pid_of(int pid) {
   const std::string text = read_file(fmt::format("/proc/{}/status", pid)).value_or("");
   const std::size_t begin = text.find("NSpid:");
@@ -68,8 +76,6 @@ int innermost_pid_of(int pid) {
   for (int number = 0; numbers >> number;) innermost = number;
   return innermost;
 }
-
-}  // namespace
 
 Result<int> translate_pid(int pid, int peer) {
   if (peer == 0 || share_pid_namespace(peer)) return pid;
@@ -84,6 +90,16 @@ Result<int> translate_pid(int pid, int peer) {
 bool is_dead(int pidfd) {
   pollfd entry{pidfd, POLLIN, 0};
   return ::poll(&entry, 1, 0) > 0;
+}
+
+bool is_exiting(int pid, int pidfd) {
+  bool exiting = pid != 0;
+  std::error_code error;
+  for (const auto& task : std::filesystem::directory_iterator(fmt::format("/proc/{}/task", pid), error)) {
+    const ProcessState state = state_in(task.path().string());
+    exiting = exiting && (state.state == 'X' || (state.flags & kExiting) != 0);
+  }
+  return is_dead(pidfd) || (exiting && !error);
 }
 
 Status kill_process(int pidfd) {

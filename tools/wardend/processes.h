@@ -11,6 +11,10 @@
 namespace warden::daemon {
 
 [[nodiscard]] bool is_dead(int pidfd);
+// Every thread of it has begun to exit, or is gone. `pidfd` makes sure that `pid` still means this process.
+[[nodiscard]] bool is_exiting(int pid, int pidfd);
+// What a process calls itself, in the innermost PID namespace it is in; 0 when that can't be read.
+[[nodiscard]] int innermost_pid_of(int pid);
 [[nodiscard]] Status kill_process(int pidfd);
 // Stopped by a signal or a debugger, or already a zombie: it executes nothing. `pidfd` makes sure that `pid` still
 // means this process.

@@ -17,6 +17,11 @@ std::string who(const ReapedProcess& process) {
   return text.empty() ? text : " (" + text + ")";
 }
 
+std::string removed(const ReapedProcess& process) {
+  return fmt::format("   ✓ Removed {} buffers ({:.2f} MB) from PID {}", process.buffers,
+                     static_cast<double>(process.bytes) / (1024.0 * 1024.0), process.pid);
+}
+
 }  // namespace
 
 std::vector<std::string> reaping_lines(std::span<const ReapedProcess> reaped) {
@@ -25,14 +30,18 @@ std::vector<std::string> reaping_lines(std::span<const ReapedProcess> reaped) {
   lines.emplace_back("⚠️  Detected dead processes, cleaning up orphaned buffers...");
   for (const ReapedProcess& process : reaped) {
     lines.push_back(fmt::format("   PID {} is dead, removing its buffers...{}", process.pid, who(process)));
-    lines.push_back(fmt::format("   ✓ Removed {} buffers ({:.2f} MB) from PID {}", process.buffers,
-                                static_cast<double>(process.bytes) / (1024.0 * 1024.0), process.pid));
+    lines.push_back(removed(process));
   }
   return lines;
 }
 
 void log_reaping(std::span<const ReapedProcess> reaped) {
   for (const std::string& line : reaping_lines(reaped)) spdlog::info("{}", line);
+}
+
+void log_dismissal(const ReapedProcess& left) {
+  spdlog::info("PID {} has left without dying, removing its buffers...{}", left.pid, who(left));
+  spdlog::info("{}", removed(left));
 }
 
 }  // namespace warden::daemon

@@ -19,6 +19,8 @@ struct ReapedProcess {
 
 // One headline, then two lines a process; nothing at all for nobody.
 [[nodiscard]] std::vector<std::string> reaping_lines(std::span<const ReapedProcess> reaped);
+// Of one whose process lives: it closed its session, became another program, or was sent away.
+void log_dismissal(const ReapedProcess& left);
 void log_reaping(std::span<const ReapedProcess> reaped);
 
 }  // namespace warden::daemon

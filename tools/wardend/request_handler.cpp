@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tools/wardend/listings.h"
+#include "tools/wardend/status_listing.h"
 #include "tools/wardend/tile_jobs.h"
 
 namespace warden::daemon {
@@ -64,6 +65,8 @@ Status RequestHandler::handle(const SessionPointer& session, shm::Packet packet)
     case MessageKind::kExtend: return extend(session, packet);
     case MessageKind::kListDevices: list_devices(session, request); return {};
     case MessageKind::kListSessions: list_sessions(session, request); return {};
+    case MessageKind::kListAllocations: return list_allocations(session, packet);
+    case MessageKind::kStatus: show_status(session, request); return {};
     default: return fail(Code::kProtocol, fmt::format("sent a message of kind {}", packet.header.kind));
   }
 }
@@ -218,7 +221,37 @@ void RequestHandler::send_listings() {
 }
 
 void RequestHandler::list_sessions(const SessionPointer& session, std::uint32_t request) {
-  parts_.replier.text(*session, request, sessions_listing(parts_.devices, parts_.sessions));
+  parts_.replier.text(*session, request, sessions_listing(parts_.devices, parts_.sessions, parts_.reaper));
+}
+
+AllocationSources RequestHandler::allocation_sources() const {
+  return {parts_.devices, parts_.sessions, parts_.reaper, parts_.bridge ? &parts_.bridge->clients() : nullptr};
+}
+
+Status RequestHandler::list_allocations(const SessionPointer& session, const shm::Packet& packet) {
+  const auto body = shm::body_of<shm::ListAllocations>(packet);
+  if (!body) return std::unexpected(body.error());
+  AllocationQuery query{.device = {}, .pid = body->pid};
+  const std::string_view device(body->device, ::strnlen(body->device, sizeof(body->device)));
+  if (!device.empty()) {
+    const Result<std::uint32_t> index = parts_.devices.find(device);
+    if (!index) {
+      parts_.replier.refuse(*session, packet.header.request, index.error());
+      return {};
+    }
+    query.device = *index;
+  }
+  if ((body->flags & shm::kListRecords) != 0) {
+    // 0 is one more than the largest there is.
+    query.max_records = std::min(body->max_records - 1, shm::kMaxListedRecords - 1) + 1;
+  }
+  parts_.replier.text(*session, packet.header.request, allocations_listing(allocation_sources(), query));
+  return {};
+}
+
+void RequestHandler::show_status(const SessionPointer& session, std::uint32_t request) {
+  const StatusSources sources{parts_.options, parts_.directory, allocation_sources(), parts_.bridge.get()};
+  parts_.replier.text(*session, request, status_listing(sources));
 }
 
 }  // namespace warden::daemon

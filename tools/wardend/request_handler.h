@@ -11,8 +11,12 @@
 #include <warden/result.h>
 
 #include "shm/socket.h"
+#include "tools/wardend/allocation_listing.h"
+#include "tools/wardend/allocation_server.h"
 #include "tools/wardend/devices.h"
 #include "tools/wardend/mailbox.h"
+#include "tools/wardend/options.h"
+#include "tools/wardend/reaper.h"
 #include "tools/wardend/replier.h"
 #include "tools/wardend/reset_queue.h"
 #include "tools/wardend/session_table.h"
@@ -31,6 +35,9 @@ class RequestHandler {
     ResetQueue& resets;
     const Replier& replier;
     Mailbox& mailbox;
+    const Reaper& reaper;
+    const Options& options;
+    const std::unique_ptr<AllocationServer>& bridge;  // empty: none
   };
   explicit RequestHandler(Parts parts) : parts_(parts) {}
 
@@ -57,6 +64,9 @@ class RequestHandler {
   [[nodiscard]] Status extend(const SessionPointer& session, const shm::Packet& packet);
   void list_devices(const SessionPointer& session, std::uint32_t request);
   void list_sessions(const SessionPointer& session, std::uint32_t request);
+  [[nodiscard]] Status list_allocations(const SessionPointer& session, const shm::Packet& packet);
+  void show_status(const SessionPointer& session, std::uint32_t request);
+  [[nodiscard]] AllocationSources allocation_sources() const;
 
   Parts parts_;
   std::vector<PendingListing> listings_;

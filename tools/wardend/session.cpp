@@ -13,8 +13,8 @@ using nlohmann::json;
 constexpr std::string_view kPrefix = "session/";
 
 SessionIdentity identity_of(const json& blob) {
-  return {blob.at("id"),    blob.at("slot"),       blob.at("pid"),  blob.at("uid"),
-          blob.at("flags"), blob.at("start_time"), blob.at("name"), blob.at("subject")};
+  return {blob.at("id"),         blob.at("slot"), blob.at("pid"),     blob.at("uid"),    blob.at("flags"),
+          blob.at("start_time"), blob.at("name"), blob.at("subject"), blob.at("own_pid")};
 }
 
 }  // namespace
@@ -35,6 +35,9 @@ std::string blob_of(const Session& session) {
                      {"start_time", who.start_time_ns},
                      {"name", who.name},
                      {"subject", who.subject_pid},
+                     {"own_pid", who.own_pid},
+                     {"wants_liveness", session.wants_liveness},
+                     {"reaped", session.reaped.load()},
                      {"has_subject_pidfd", static_cast<bool>(session.subject_pidfd)},
                      {"has_notification", static_cast<bool>(session.notification)},
                      {"has_notification_peer", static_cast<bool>(session.notification_peer)},
@@ -71,7 +74,10 @@ Result<std::shared_ptr<Session>> restore_session(Kept kept) {
     if (blob.at("has_notification")) session->notification = take();
     if (blob.at("has_notification_peer")) session->notification_peer = take();
     session->hello_request = blob.at("hello_request");
+    session->wants_liveness = blob.at("wants_liveness");
     session->welcomed = blob.at("welcomed").get<bool>();
+    session->reaped = blob.at("reaped").get<bool>();
+    session->peer_gone = session->reaped.load();
     session->opened_devices = blob.at("opened").get<std::uint64_t>();
     return session;
   } catch (const std::exception& error) {

@@ -26,6 +26,7 @@ struct SessionIdentity {
   std::uint64_t start_time_ns = 0;
   std::string name;
   int subject_pid = 0;  // 0: the session stands for its own process
+  int own_pid = 0;      // what its own PID namespace calls the process; 0: unknown
 };
 
 // Shared between the threads of the worker; what several of them write is atomic.
@@ -41,8 +42,12 @@ struct Session {
   UniqueFd notification;            // our end; when the client asked for one
   UniqueFd notification_peer;       // the client's end, until it has been sent
   std::uint32_t hello_request = 0;  // number that the Welcome repeats
+  bool wants_liveness = false;      // the liveness page with its Welcome
 
   std::atomic<bool> welcomed{false};
+  // Its process has begun to die, or it has left: what it recorded counts no more.
+  std::atomic<bool> peer_gone{false};
+  std::atomic<bool> reaped{false};           // and that was said
   std::atomic<bool> orphaned{false};         // its process is gone, its subject still runs
   std::atomic<bool> owes_continuing{false};  // orphaned while its subject may have been stopped for a reset
   std::atomic<bool> subject_dead{false};     // nothing is owed any more, though its wrapper may still talk
@@ -51,6 +56,10 @@ struct Session {
   std::atomic<std::uint32_t> jobs_under_way{0};
 
   [[nodiscard]] bool is_operator() const noexcept;
+  // Nobody can or need answer for it any more.
+  [[nodiscard]] bool owes_nothing() const noexcept {
+    return ended.load() || subject_dead.load() || (peer_gone.load() && !subject_pidfd);
+  }
   // The process whose work this is.
   [[nodiscard]] int working_pidfd() const noexcept { return subject_pidfd ? subject_pidfd.get() : pidfd.get(); }
 };

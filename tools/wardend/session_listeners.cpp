@@ -23,9 +23,9 @@ class SessionParticipant final : public Participant {
 
   [[nodiscard]] Outcome look() override {
     if (session_->ledger.acknowledged_reset_id() == reset_id_) return Outcome::kAcknowledged;
-    if (session_->ended.load() || session_->subject_dead.load()) return Outcome::kDied;
+    if (session_->owes_nothing()) return Outcome::kDied;
     // Its wrapper is gone, so nobody will ever answer; but a command that is stopped touches nothing.
-    if (session_->orphaned.load() && is_stopped(session_->identity.subject_pid, session_->subject_pidfd.get())) {
+    if (session_->peer_gone.load() && is_stopped(session_->identity.subject_pid, session_->subject_pidfd.get())) {
       return Outcome::kDied;
     }
     // Listening was given up: nothing is owed. The session's own thread of control said so.
@@ -56,7 +56,7 @@ class SessionParticipant final : public Participant {
 Participants SessionListeners::announce(const ResetRecord& record) {
   Participants participants;
   sessions_.for_each_listener(record.device_mask(), [&](const auto& session, shm::ListenerRecord& row) {
-    if (session->subject_dead.load()) return;
+    if (session->owes_nothing()) return;
     row.owed_reset_id.store(record.id);
     participants.push_back(std::make_unique<SessionParticipant>(session, row, record.id));
   });

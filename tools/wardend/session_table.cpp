@@ -47,11 +47,24 @@ void SessionTable::add(const std::shared_ptr<Session>& session) {
   sessions_.insert_or_assign(session->identity.id, session);
 }
 
-void SessionTable::remove(const Session& session) {
+void SessionTable::mark_dead(const Session& session) {
+  const std::scoped_lock lock(mutex_);
+  if (!sessions_.contains(session.identity.id)) return;
+  directory_.session(session.identity.slot).state.store(static_cast<std::uint32_t>(shm::SessionState::kDead));
+}
+
+bool SessionTable::is_marked_dead(const Session& session) const {
+  const std::scoped_lock lock(mutex_);
+  const shm::SessionRecord& row = directory_.session(session.identity.slot);
+  return row.session_id.load() == session.identity.id &&
+         row.state.load() == static_cast<std::uint32_t>(shm::SessionState::kDead);
+}
+
+void SessionTable::remove(const Session& session, bool free_slot) {
   const std::scoped_lock lock(mutex_);
   if (sessions_.erase(session.identity.id) == 0) return;
   clear_row(session.identity.slot);
-  taken_[session.identity.slot] = false;
+  taken_[session.identity.slot] = !free_slot;
   (void)keeper_.drop(keeper_name_of(session.identity.id));  // fails only when the keeper is gone, and we with it
 }
 

@@ -33,8 +33,11 @@ class SessionTable {
 
   // Writes the session's row. The keeper has been told before.
   void add(const std::shared_ptr<Session>& session);
-  // Frees row and slot and lets the keeper forget it.
-  void remove(const Session& session);
+  // Its process has begun to die: the row says so until it is freed. Threads: any, as all of this.
+  void mark_dead(const Session& session);
+  [[nodiscard]] bool is_marked_dead(const Session& session) const;
+  // Frees its row and lets the keeper forget it; also the slot, unless somebody may still write about it.
+  void remove(const Session& session, bool free_slot = true);
   [[nodiscard]] std::shared_ptr<Session> find(std::uint64_t id) const;
   [[nodiscard]] std::vector<std::shared_ptr<Session>> all() const;
 

@@ -44,7 +44,10 @@ Worker::Worker(Parts parts)
           if (const auto session = sessions_.find(id)) lose_peer(session, reason);
         });
       }),
-      greeter_({directory_, parts_.inheritance.doorbell, sessions_, keeper_, parts_.options.operator_group}) {}
+      greeter_({directory_, parts_.inheritance.doorbell, sessions_, keeper_, parts_.options.operator_group}),
+      reaper_({sessions_, parts_.inheritance.doorbell, keeper_, mailbox_, [this](std::uint64_t client_id) {
+                 if (allocations_) allocations_->client_died(client_id);
+               }}) {}
 
 Worker::~Worker() = default;
 
@@ -67,6 +70,7 @@ Status Worker::start() {
                     parts_.inheritance.first ? Journal::Unwritable::kIsAnError : Journal::Unwritable::kTryLater);
   if (!journal) return std::unexpected(std::move(journal).error());
   journal_ = std::move(*journal);
+  if (Status opened = open_reaper(); !opened) return opened;
   reports_.emplace(parts_.options.state_directory);
   sessions_.restore(parts_.inheritance.kept);
   Result<Devices> devices =
@@ -87,11 +91,18 @@ Status Worker::start() {
                                     sessions_},
                   parts_.inheritance.kept,
                   [this] { mailbox_.post([this] { done_ = stopping_ && resets_->is_idle(); }); });
-  requests_.emplace(
-      RequestHandler::Parts{directory_, sessions_, keeper_, board_, *devices_, *resets_, replier_, mailbox_});
+  requests_.emplace(RequestHandler::Parts{directory_, sessions_, keeper_, board_, *devices_, *resets_, replier_,
+                                          mailbox_, reaper_, parts_.options, allocations_});
   resume_sessions();
+  if (Status started = reaper_.start(); !started) return started;
   announce_service();
   return {};
+}
+
+Status Worker::open_reaper() {
+  const Status opened = reaper_.open(parts_.options.exit_watcher, parts_.inheritance.first, parts_.inheritance.kept);
+  if (opened) greeter_.set_liveness(reaper_.exits().liveness_fd());
+  return opened;
 }
 
 Status Worker::open_umd_bridge() {
@@ -104,7 +115,9 @@ Status Worker::open_umd_bridge() {
 
 Status Worker::open_allocation_server() {
   auto server =
-      AllocationServer::open({*parts_.options.allocation_socket, [this] { return allocation_devices(*devices_); }},
+      AllocationServer::open({*parts_.options.allocation_socket, [this] { return allocation_devices(*devices_); },
+                              [this](std::uint64_t id, int pidfd) { reaper_.watch_bridged(id, pidfd); },
+                              [this](std::uint64_t id) { reaper_.forget_bridged(id); }},
                              parts_.inheritance.kept, keeper_);
   if (!server) return std::unexpected(std::move(server).error());
   allocations_ = std::move(*server);
@@ -123,8 +136,9 @@ Status Worker::open_descriptors() {
   const itimerspec schedule{period, period};
   if (::timerfd_settime(timer_.get(), 0, &schedule, nullptr) != 0) return fail_errno("timerfd_settime");
   if (Status opened = mailbox_.open(); !opened) return opened;
-  for (const auto& [fd, source] : {std::pair{parts_.listening_socket, Source::kListener},
-                                   {signals_.get(), Source::kSignals},
+  refill_reserve();  // and listens
+  if (!reserve_) return fail_errno("/dev/null");
+  for (const auto& [fd, source] : {std::pair{signals_.get(), Source::kSignals},
                                    {timer_.get(), Source::kTimer},
                                    {mailbox_.fd(), Source::kMailbox}}) {
     if (Status watched = watch(fd, source); !watched) return watched;
@@ -136,6 +150,7 @@ void Worker::resume_sessions() {
   for (const auto& session : sessions_.all()) {
     board_.add_pollable(session);
     adopt_session(session);
+    if (sessions_.is_marked_dead(*session)) reaper_.mark(session);  // it was our predecessor's last deed
     if (session->welcomed) continue;
     if (Status welcomed = greeter_.welcome(*session); !welcomed) lose_peer(session, welcomed.error().message);
   }
@@ -193,7 +208,7 @@ void Worker::dispatch(Source source, std::uint64_t number, std::uint32_t events)
   // An event of the same batch may have ended the session already.
   const std::shared_ptr<Session> session = sessions_.find(number);
   if (!session) return;
-  if (source == Source::kPidfd) return lose_peer(session, "its process died");
+  if (source == Source::kPidfd) return lose_process(session);
   if (source == Source::kSubject) return lose_subject(session);
   if ((events & EPOLLIN) != 0) return hear_session(session);
   lose_peer(session, "hung up");
@@ -212,6 +227,7 @@ void Worker::tick() {
   directory_.header().coarse_time_ns.store(shm::boottime_ns());
   const auto now = std::chrono::steady_clock::now();
   expire_guests(now);
+  refill_reserve();
   look_after_orphans();
   reopen_lost_cards(now);
   requests_->send_listings();

@@ -21,6 +21,7 @@
 #include "tools/wardend/keeper.h"
 #include "tools/wardend/mailbox.h"
 #include "tools/wardend/options.h"
+#include "tools/wardend/reaper.h"
 #include "tools/wardend/report_store.h"
 #include "tools/wardend/request_handler.h"
 #include "tools/wardend/reset_queue.h"
@@ -66,6 +67,7 @@ class Worker {
 
   [[nodiscard]] Status start();
   [[nodiscard]] Status open_descriptors();
+  [[nodiscard]] Status open_reaper();
   [[nodiscard]] Status open_umd_bridge();
   [[nodiscard]] Status open_allocation_server();
   void resume_sessions();
@@ -75,12 +77,17 @@ class Worker {
   [[nodiscard]] Status watch(int fd, Source source, std::uint64_t number = 0);
   void dispatch(Source source, std::uint64_t number, std::uint32_t events);
   void accept_guests();
+  void admit_guest(UniqueFd socket);
+  void accept_last_guest();
+  void refill_reserve();
   void hear_guest(std::uint64_t number);
   void adopt_session(const std::shared_ptr<Session>& session);
   void hear_session(const std::shared_ptr<Session>& session);
-  // Its process or its socket has ended.
+  void lose_process(const std::shared_ptr<Session>& session);
+  // Its process or its socket has ended, or it is sent away.
   void lose_peer(const std::shared_ptr<Session>& session, const std::string& reason);
   void lose_subject(const std::shared_ptr<Session>& session);
+  void orphan(const std::shared_ptr<Session>& session, const std::string& reason);
   void end_session(const std::shared_ptr<Session>& session, const std::string& reason);
   void publish_session(shm::EventKind kind, const Session& session);
   void expire_guests(std::chrono::steady_clock::time_point now);
@@ -100,6 +107,7 @@ class Worker {
   SessionListeners listeners_;
   Replier replier_;
   Greeter greeter_;
+  Reaper reaper_;
 
   // Destroyed backwards: threads of cards and resets end before what they call back.
   std::optional<RequestHandler> requests_;
@@ -113,6 +121,7 @@ class Worker {
   UniqueFd epoll_;
   UniqueFd signals_;
   UniqueFd timer_;
+  UniqueFd reserve_;  // given up to hear a guest when there are no others; nobody is let in while it is empty
   std::map<std::uint64_t, Guest> guests_;
   std::uint64_t next_guest_ = 1;
   std::chrono::steady_clock::time_point last_alive_;

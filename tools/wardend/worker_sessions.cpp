@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The worker's dealings with clients: from connection to the end of the session.
+#include <fcntl.h>
 #include <spdlog/spdlog.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -22,16 +23,35 @@ constexpr std::chrono::seconds kHelloPatience{10};
 void Worker::accept_guests() {
   for (;;) {
     UniqueFd socket(::accept4(parts_.listening_socket, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    if (!socket && (errno == EMFILE || errno == ENFILE)) return accept_last_guest();
     if (!socket) {
       if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) spdlog::warn("accept: {}", std::strerror(errno));
       return;
     }
-    // Whoever connects and says nothing makes room for the next.
-    if (guests_.size() >= kMaxGuests) guests_.erase(guests_.begin());
-    const std::uint64_t number = next_guest_++;
-    if (!watch(socket.get(), Source::kGuest, number)) continue;
-    guests_.emplace(number, Guest{std::move(socket), std::chrono::steady_clock::now()});
+    admit_guest(std::move(socket));
   }
+}
+
+void Worker::admit_guest(UniqueFd socket) {
+  // Whoever connects and says nothing makes room for the next.
+  if (guests_.size() >= kMaxGuests) guests_.erase(guests_.begin());
+  const std::uint64_t number = next_guest_++;
+  if (!watch(socket.get(), Source::kGuest, number)) return;
+  guests_.emplace(number, Guest{std::move(socket), std::chrono::steady_clock::now()});
+}
+
+// Out of descriptors. The one in reserve serves to hear this guest out and to tell it so; the others queue meanwhile.
+void Worker::accept_last_guest() {
+  ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, parts_.listening_socket, nullptr);
+  reserve_.reset();
+  UniqueFd socket(::accept4(parts_.listening_socket, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+  if (socket) admit_guest(std::move(socket));
+}
+
+void Worker::refill_reserve() {
+  if (reserve_ || stopping_) return;
+  reserve_.reset(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  if (reserve_) (void)watch(parts_.listening_socket, Source::kListener);
 }
 
 void Worker::hear_guest(std::uint64_t number) {
@@ -65,6 +85,7 @@ void Worker::adopt_session(const std::shared_ptr<Session>& session) {
   Status watched = watch(session->socket.get(), Source::kSession, id);
   if (watched) watched = watch(session->pidfd.get(), Source::kPidfd, id);
   if (watched && session->subject_pidfd) watched = watch(session->subject_pidfd.get(), Source::kSubject, id);
+  reaper_.watch(*session);
   if (!watched) mailbox_.post([this, session, why = watched.error().message] { end_session(session, why); });
 }
 
@@ -79,14 +100,34 @@ void Worker::hear_session(const std::shared_ptr<Session>& session) {
   }
 }
 
+void Worker::lose_process(const std::shared_ptr<Session>& session) {
+  reaper_.mark(session);
+  lose_peer(session, "died");
+}
+
 // A session that stands for another process outlives its own: the command of a killed wrapper still uses the cards, or
 // was stopped by the wrapper and has to be continued by somebody.
 void Worker::lose_peer(const std::shared_ptr<Session>& session, const std::string& reason) {
   const bool subject_lives =
       session->subject_pidfd && !session->subject_dead.load() && !is_dead(session->subject_pidfd.get());
-  if (!subject_lives) return end_session(session, reason);
+  if (subject_lives) return orphan(session, reason);
+  const SessionIdentity& who = session->identity;
+  // Sockets close before all of a process is gone: what is the dying one's stays its own until its pidfd is readable.
+  const bool is_dying =
+      session->peer_gone.load() || is_exiting(who.pid, session->pidfd.get()) || !reaper_.forget(*session);
+  if (is_dying) reaper_.mark(session);
+  if (!is_dying || is_dead(session->pidfd.get())) return end_session(session, reason);
+  ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, session->socket.get(), nullptr);
+}
+
+void Worker::orphan(const std::shared_ptr<Session>& session, const std::string& reason) {
   if (session->orphaned.load()) return;
   const SessionIdentity& who = session->identity;
+  if (is_exiting(who.pid, session->pidfd.get())) {
+    reaper_.mark(session);
+  } else {
+    reaper_.dismiss(session);
+  }
   const bool stopped = is_stopped(who.subject_pid, session->subject_pidfd.get());
   session->owes_continuing = stopped || !resets_->is_idle();
   session->orphaned = true;
@@ -112,7 +153,9 @@ void Worker::end_session(const std::shared_ptr<Session>& session, const std::str
   }
   ::shutdown(session->socket.get(), SHUT_RDWR);  // others may hold it for an answer still to come
   board_.remove_pollable(session->identity.id);
-  sessions_.remove(*session);
+  reaper_.dismiss(session);
+  const bool free_slot = reaper_.forget(*session) || is_dead(session->pidfd.get());
+  sessions_.remove(*session, free_slot);
   const SessionIdentity& who = session->identity;
   spdlog::info("session {}: pid {} ({}) {}", who.id, who.pid, who.name, reason);
   publish_session(shm::EventKind::kSessionClosed, *session);

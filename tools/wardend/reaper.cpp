@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+// Marking, and saying what was removed.
+#include "tools/wardend/reaper.h"
+
+#include <spdlog/spdlog.h>
+
+#include "tools/wardend/reaping_log.h"
+
+namespace warden::daemon {
+namespace {
+
+// From the counters, so that a million records cost what one costs.
+shm::AllocationSum held_by(const Session& session) {
+  const auto totals = session.ledger.allocations().totals();
+  if (totals) return totals->all();
+  spdlog::error("session {}: its allocations can't be read: {}", session.identity.id, totals.error().message);
+  return {};
+}
+
+ReapedProcess reaped_of(const Session& session, const shm::AllocationSum& held) {
+  const SessionIdentity& who = session.identity;
+  return {who.pid, who.name, who.own_pid, held.count, held.bytes};
+}
+
+}  // namespace
+
+Status Reaper::open(std::optional<bpf::Mechanism> only, bool first, KeptTable& kept) {
+  auto exits = ExitThread::open(
+      {only, first, kept, parts_.keeper, [this](std::span<const ToldDeath> told) { hear_deaths(told); }});
+  if (!exits) return std::unexpected(std::move(exits).error());
+  exits_ = std::move(*exits);
+  return {};
+}
+
+void Reaper::watch(const Session& session) {
+  const SessionIdentity& who = session.identity;
+  // The word in the page says that the session is dead. One that stands for another process outlives its own.
+  const std::uint32_t slot = session.subject_pidfd ? bpf::kNoSlot : who.slot;
+  Status watched = exits_->watch(WatchedAs::kSession, who.id, session.pidfd.get(), slot);
+  if (watched && session.subject_pidfd) {
+    watched = exits_->watch(WatchedAs::kSubject, who.id, session.subject_pidfd.get());
+  }
+  if (!watched) spdlog::warn("session {}: its end will be noticed late: {}", who.id, watched.error().message);
+}
+
+void Reaper::watch_bridged(std::uint64_t client_id, int pidfd) {
+  const Status watched = exits_->watch(WatchedAs::kBridged, client_id, pidfd);
+  if (!watched) spdlog::warn("allocation server: an end will be noticed late: {}", watched.error().message);
+}
+
+void Reaper::forget_bridged(std::uint64_t client_id) { exits_->forget(WatchedAs::kBridged, client_id); }
+
+bool Reaper::forget(const Session& session) {
+  if (session.subject_pidfd) exits_->forget(WatchedAs::kSubject, session.identity.id);
+  return exits_->forget(WatchedAs::kSession, session.identity.id) || session.subject_pidfd;
+}
+
+bool Reaper::is_void(const Session& session) const noexcept {
+  return session.peer_gone.load() || exits_->is_marked(session.identity.slot, session.identity.id);
+}
+
+// Everybody is marked, and waiting resets are told, before anything is added up.
+void Reaper::hear_deaths(std::span<const ToldDeath> told) {
+  std::vector<Removal> removals;
+  std::vector<std::uint64_t> bridged;
+  for (const ToldDeath& death : told) {
+    if (death.watched_as == WatchedAs::kBridged) {
+      bridged.push_back(death.number);
+      continue;
+    }
+    auto session = parts_.sessions.find(death.number);
+    if (!session) continue;
+    if (death.watched_as == WatchedAs::kSubject) {
+      session->subject_dead = true;
+    } else if (mark_peer(*session)) {
+      removals.push_back({std::move(session), {}});
+    }
+  }
+  parts_.doorbell.wake();
+  for (Removal& removal : removals) removal.held = held_by(*removal.session);
+  parts_.mailbox.post([this, removals = std::move(removals), bridged = std::move(bridged)] {
+    settle(removals);
+    for (const std::uint64_t client : bridged) parts_.on_bridged_death(client);
+  });
+}
+
+// Answers whether it was not marked before.
+bool Reaper::mark_peer(Session& session) {
+  if (session.peer_gone.exchange(true)) return false;
+  if (!session.subject_pidfd) parts_.sessions.mark_dead(session);
+  return true;
+}
+
+void Reaper::mark(const std::shared_ptr<Session>& session) {
+  if (!mark_peer(*session)) return;  // who marked it says the rest
+  parts_.doorbell.wake();
+  const Removal removal{session, held_by(*session)};
+  settle(std::span(&removal, 1));
+}
+
+void Reaper::settle(std::span<const Removal> removals) {
+  std::vector<ReapedProcess> reaped;
+  for (const Removal& removal : removals) {
+    if (claim(removal)) reaped.push_back(reaped_of(*removal.session, removal.held));
+  }
+  log_reaping(reaped);
+}
+
+void Reaper::dismiss(const std::shared_ptr<Session>& session) {
+  if (!mark_peer(*session)) return;
+  const Removal removal{session, held_by(*session)};
+  if (claim(removal)) log_dismissal(reaped_of(*session, removal.held));
+}
+
+// Whether there is anything to say; a successor will not say it again.
+bool Reaper::claim(const Removal& removal) {
+  removal.session->reaped = true;
+  // Fails only when the keeper is gone, and we with it.
+  if (!removal.session->ended.load()) (void)keep_session_blob(parts_.keeper, *removal.session);
+  return removal.held.count != 0;
+}
+
+}  // namespace warden::daemon
