@@ -9,7 +9,7 @@ namespace {
 
 class ReapingRestart : public ::testing::TestWithParam<const char*> {};
 INSTANTIATE_TEST_SUITE_P(By, ReapingRestart, ::testing::Values("auto", "pidfd"),
-                         [](const auto& info) { return std::string(info.param); });
+                         [](const auto& mechanism) { return std::string(mechanism.param); });
 
 TEST_P(ReapingRestart, NothingLostNothingDouble) {
   Stack stack({.daemon_arguments = {"--exit-watcher", GetParam()}});

@@ -52,11 +52,11 @@ Result<std::array<UniqueFd, 2>> make_notification() {
   return std::array<UniqueFd, 2>{UniqueFd(ends[0]), UniqueFd(ends[1])};
 }
 
-// What is wrong shows in a call that was not the cause.
+// The call that shows it was not its cause.
 Error explain(Error error) {
-  const UniqueFd another(::open("/dev/null", O_RDONLY | O_CLOEXEC));
-  if (!another && errno == EMFILE) {
-    error.code = Code::kBusy;
+  std::array<UniqueFd, 6> as_a_session_takes;
+  for (UniqueFd& fd : as_a_session_takes) fd.reset(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  if (!as_a_session_takes.back()) {
     error.message += "; wardend is at its limit of open files: end other sessions or raise it (LimitNOFILE=)";
   }
   return error;

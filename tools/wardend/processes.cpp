@@ -92,12 +92,14 @@ bool is_dead(int pidfd) {
   return ::poll(&entry, 1, 0) > 0;
 }
 
+// What can't be read (we may be out of descriptors) is taken for alive.
 bool is_exiting(int pid, int pidfd) {
-  bool exiting = pid != 0;
+  bool exiting = false;
   std::error_code error;
-  for (const auto& task : std::filesystem::directory_iterator(fmt::format("/proc/{}/task", pid), error)) {
-    const ProcessState state = state_in(task.path().string());
-    exiting = exiting && (state.state == 'X' || (state.flags & kExiting) != 0);
+  std::filesystem::directory_iterator task(fmt::format("/proc/{}/task", pid), error);
+  for (; !error && task != std::filesystem::directory_iterator(); task.increment(error)) {
+    exiting = (state_in(task->path().string()).flags & kExiting) != 0;
+    if (!exiting) break;
   }
   return is_dead(pidfd) || (exiting && !error);
 }
