@@ -28,6 +28,10 @@ TEST(CliAlone, SaysWhatToStart) {
   const Host nobody;
   const std::vector<std::vector<std::string>> commands = {{"devices"},
                                                           {"sessions"},
+                                                          {"allocs"},
+                                                          {"allocs", "--leaks", "--watch"},
+                                                          {"status"},
+                                                          {"status", "--json"},
                                                           {"reset"},
                                                           {"events"},
                                                           {"peek", "0", "1,1", "0"},
@@ -51,6 +55,13 @@ TEST(CliAlone, RefusesBadUsage) {
                                                           {"devices", "--nonsense"},
                                                           {"devices", "extra"},
                                                           {"devices", "--", "true"},
+                                                          {"allocs", "--leaks", "5"},
+                                                          {"allocs", "--watch", "often"},
+                                                          {"allocs", "--pid", "0"},
+                                                          {"allocs", "--pid", "x"},
+                                                          {"allocs", "--remaining", "--leaks"},
+                                                          {"allocs", "--remaining", "--json"},
+                                                          {"status", "extra"},
                                                           {"reset", "--timeout", "2"},
                                                           {"reset", "--timeout", "-1s"},
                                                           {"reset", "--timeout"},
@@ -77,7 +88,8 @@ TEST(CliAlone, RefusesBadUsage) {
 // Every command explains itself with examples; version and help are successes.
 TEST(CliAlone, Helps) {
   const Host nobody;
-  for (const char* command : {"devices", "sessions", "reset", "listen", "events", "peek", "poke", "completions"}) {
+  for (const char* command :
+       {"devices", "sessions", "allocs", "status", "reset", "listen", "events", "peek", "poke", "completions"}) {
     Process warden = nobody.run("warden", {command, "--help"});
     EXPECT_EQ(warden.wait(), 0);
     EXPECT_THAT(warden.out(), HasSubstr("Examples:\n  ")) << command;
@@ -96,10 +108,11 @@ TEST(CliAlone, CompletesInBash) {
     complete_words warden re
     complete_words warden reset --on-t
     complete_words warden reset --on-timeout ''
+    complete_words warden allocs --l
     complete_words warden completions f)";
   Process bash({"bash", "-c", script, "bash", std::string(WARDEN_BIN_DIR) + "/warden"});
   EXPECT_EQ(bash.wait(), 0) << bash.output();
-  EXPECT_EQ(bash.out(), "reset\n--on-timeout\nproceed abort kill\nfish\n");
+  EXPECT_EQ(bash.out(), "reset\n--on-timeout\nproceed abort kill\n--leaks\nfish\n");
 }
 
 // The listing shows the card, in words and in JSON.

@@ -51,23 +51,33 @@ TEST_P(ManPage, SaysWhatHelpSays) {
   EXPECT_THAT(options_in(rendered), testing::ContainerEq(options_in(help))) << rendered;
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    All, ManPage,
-    testing::Values(
-        Page{"wardend", {{}}},
-        Page{"warden",
-             {{}, {"devices"}, {"sessions"}, {"reset"}, {"listen"}, {"events"}, {"peek"}, {"poke"}, {"completions"}}},
-        Page{"warden-sim",
-             {{},
-              {"ctl"},
-              {"ctl", "stats"},
-              {"ctl", "status"},
-              {"ctl", "fault"},
-              {"ctl", "reset-duration"},
-              {"ctl", "link-reset"},
-              {"ctl", "board-reset"},
-              {"ctl", "interrupt"}}}),
-    [](const auto& instance) { return std::regex_replace(instance.param.program, std::regex("-"), "_"); });
+INSTANTIATE_TEST_SUITE_P(All, ManPage,
+                         testing::Values(Page{"wardend", {{}}},
+                                         Page{"warden",
+                                              {{},
+                                               {"devices"},
+                                               {"sessions"},
+                                               {"allocs"},
+                                               {"status"},
+                                               {"reset"},
+                                               {"listen"},
+                                               {"events"},
+                                               {"peek"},
+                                               {"poke"},
+                                               {"completions"}}},
+                                         Page{"warden-sim",
+                                              {{},
+                                               {"ctl"},
+                                               {"ctl", "stats"},
+                                               {"ctl", "status"},
+                                               {"ctl", "fault"},
+                                               {"ctl", "reset-duration"},
+                                               {"ctl", "link-reset"},
+                                               {"ctl", "board-reset"},
+                                               {"ctl", "interrupt"}}}),
+                         [](const auto& instance) {
+                           return std::regex_replace(instance.param.program, std::regex("-"), "_");
+                         });
 
 }  // namespace
 }  // namespace warden::test

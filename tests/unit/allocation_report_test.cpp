@@ -42,6 +42,14 @@ TEST(AllocationReport, ByProcessDeviceAndKind) {
             "    L1: 1 buffers, 1.00 MB\n");
 }
 
+// Sums that come added up already count for as many as they are.
+TEST(AllocationReport, CountsSums) {
+  const std::vector<RemainingBuffer> buffers = {
+      {.pid = 9, .name = "pytest", .kind = "L1", .bytes = 1 << 20, .count = 380},
+      {.pid = 9, .name = "pytest", .kind = "L1", .bytes = 1 << 20}};
+  EXPECT_NE(format_remaining(buffers).find("    L1: 381 buffers, 2.00 MB\n"), std::string::npos);
+}
+
 TEST(ReapingLog, Lines) {
   EXPECT_TRUE(reaping_lines({}).empty());
   const std::vector<ReapedProcess> reaped = {{12345, "python3", 12345, 381, 423457915}, {7, "", 1, 1, 0}};

@@ -18,6 +18,7 @@ TEST(Duration, UnderstandsUnits) {
   EXPECT_EQ(parse_duration("2s").value(), milliseconds(2000));
   EXPECT_EQ(parse_duration("0.5s").value(), milliseconds(500));
   EXPECT_EQ(parse_duration("1m").value(), milliseconds(60'000));
+  EXPECT_EQ(parse_duration("2h").value(), milliseconds(7'200'000));
   EXPECT_EQ(parse_duration("0s").value(), milliseconds(0));
 }
 
@@ -50,6 +51,34 @@ TEST(Duration, IsPrintedInItsUnit) {
   EXPECT_EQ(format_duration(microseconds(83)), "83 us");
   EXPECT_EQ(format_duration(microseconds(1234)), "1.2 ms");
   EXPECT_EQ(format_duration(microseconds(2'000'000)), "2.00 s");
+}
+
+// Ages have the two largest units that they reach, sizes the largest.
+TEST(Age, HasTwoUnits) {
+  using std::chrono::seconds;
+  EXPECT_EQ(format_age(milliseconds(250)), "250.0 ms");
+  EXPECT_EQ(format_age(seconds(59)), "59s");
+  EXPECT_EQ(format_age(seconds(245)), "4m05s");
+  EXPECT_EQ(format_age(seconds(3 * 3600 + 20 * 60 + 1)), "3h20m");
+  EXPECT_EQ(format_age(seconds(49 * 3600)), "2d01h");
+}
+
+TEST(Bytes, AreOf1024) {
+  EXPECT_EQ(format_bytes(0), "0 B");
+  EXPECT_EQ(format_bytes(1023), "1023 B");
+  EXPECT_EQ(format_bytes(1536), "1.50 KB");
+  EXPECT_EQ(format_bytes(423457915), "403.84 MB");
+  EXPECT_EQ(format_bytes(1ULL << 40), "1.00 TB");
+  EXPECT_EQ(format_bytes(1ULL << 50), "1024.00 TB");
+}
+
+// What does not fit is counted, in the line that it leaves: with it and the cursor the screen is full.
+TEST(Screen, ShowsWhatFits) {
+  const std::string five = "1\n2\n3\n4\n5\n";
+  EXPECT_EQ(fit_to_screen(five, 6), five);
+  EXPECT_EQ(fit_to_screen(five, 5), "1\n2\n3\n... 2 more lines\n");
+  EXPECT_EQ(fit_to_screen(five, 3), "1\n... 4 more lines\n");
+  EXPECT_EQ(fit_to_screen(five, 0), five);
 }
 
 // Columns line up, and the last one is not padded.

@@ -23,11 +23,13 @@ struct Context {
   std::function<int()> run;               // set by the subcommand that was typed; its value is the exit status
 };
 
+void add_allocs_command(CLI::App& app, Context& context);
 void add_devices_command(CLI::App& app, Context& context);
 void add_reset_command(CLI::App& app, Context& context);
 void add_listen_command(CLI::App& app, Context& context);
 void add_events_command(CLI::App& app, Context& context);
 void add_sessions_command(CLI::App& app, Context& context);
+void add_status_command(CLI::App& app, Context& context);
 void add_peek_command(CLI::App& app, Context& context);
 void add_poke_command(CLI::App& app, Context& context);
 void add_completions_command(CLI::App& app, Context& context);

@@ -54,6 +54,12 @@ std::vector<std::string> positional_words(const CLI::App& app) {
   return {};
 }
 
+// A value that may be left out has two colons before it.
+std::string zsh_value(const CLI::Option& option) {
+  if (option.get_items_expected_max() == 0) return "";
+  return fmt::format("{}:value:({})", option.get_items_expected_min() == 0 ? ":" : "", joined(words_of(option)));
+}
+
 }  // namespace
 
 std::string bash_completions(const CLI::App& app) {
@@ -106,8 +112,7 @@ std::string zsh_completions(const CLI::App& app) {
       }
       std::string description = shell_quoted(option->get_description());
       description = description.substr(1, description.size() - 2);
-      cases += fmt::format(" '--{}[{}]{}'", option->get_lnames().front(), description,
-                           option->get_items_expected_max() == 0 ? "" : fmt::format(":value:({})", joined(choices)));
+      cases += fmt::format(" '--{}[{}]{}'", option->get_lnames().front(), description, zsh_value(*option));
     }
     cases += " ;;\n";
   }
@@ -144,7 +149,7 @@ std::string fish_completions(const CLI::App& app) {
       }
       text += fmt::format("{} -l {} -d {}", condition, option->get_lnames().front(),
                           shell_quoted(option->get_description()));
-      if (option->get_items_expected_max() != 0)
+      if (option->get_items_expected_min() != 0)
         text += choices.empty() ? " -r" : fmt::format(" -x -a '{}'", joined(choices));
       text += '\n';
     }

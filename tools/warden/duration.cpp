@@ -17,6 +17,7 @@ Result<std::chrono::milliseconds> parse_duration(std::string_view text) {
   if (unit == "ms") factor_ms = 1;
   if (unit == "s") factor_ms = 1000;
   if (unit == "m" || unit == "min") factor_ms = 60'000;
+  if (unit == "h") factor_ms = 3'600'000;
   constexpr double kLongestMs = 86'400'000;  // a day; also keeps the sum within 32 bits of milliseconds
   if (parsed.ec != std::errc{} || factor_ms == 0 || !(value >= 0) || value * factor_ms > kLongestMs) {
     return fail(Code::kInvalidArgument,
@@ -57,6 +58,24 @@ std::string format_duration(std::chrono::microseconds duration) {
   if (us < 1000) return fmt::format("{} us", duration.count());
   if (us < 1'000'000) return fmt::format("{:.1f} ms", us / 1000);
   return fmt::format("{:.2f} s", us / 1'000'000);
+}
+
+std::string format_age(std::chrono::nanoseconds age) {
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(age).count();
+  if (seconds < 1) return format_duration(std::chrono::duration_cast<std::chrono::microseconds>(age));
+  if (seconds < 60) return fmt::format("{}s", seconds);
+  if (seconds < 3600) return fmt::format("{}m{:02}s", seconds / 60, seconds % 60);
+  if (seconds < 86'400) return fmt::format("{}h{:02}m", seconds / 3600, seconds / 60 % 60);
+  return fmt::format("{}d{:02}h", seconds / 86'400, seconds / 3600 % 24);
+}
+
+std::string format_bytes(std::uint64_t bytes) {
+  if (bytes < 1024) return fmt::format("{} B", bytes);
+  auto value = static_cast<double>(bytes) / 1024;
+  const char* const units[] = {"KB", "MB", "GB", "TB"};
+  std::size_t unit = 0;
+  for (; value >= 1024 && unit + 1 < std::size(units); ++unit) value /= 1024;
+  return fmt::format("{:.2f} {}", value, units[unit]);
 }
 
 }  // namespace warden::cli

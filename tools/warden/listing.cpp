@@ -4,10 +4,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "tools/warden/command.h"
+#include "tools/warden/duration.h"
 #include "tools/warden/terminal.h"
 
 namespace warden::cli {
@@ -26,6 +28,26 @@ std::string cell_of(const Json& value) {
   return joined.empty() ? "-" : joined;
 }
 
+Json value_at(const Json& row, const std::string& key) {
+  const Json* value = &row;
+  for (std::size_t begin = 0; begin <= key.size();) {
+    const std::size_t end = std::min(key.find('.', begin), key.size());
+    const std::string name = key.substr(begin, end - begin);
+    if (!value->is_object() || !value->contains(name)) return {};
+    value = &(*value)[name];
+    begin = end + 1;
+  }
+  return *value;
+}
+
+std::string cell_of(const Json& row, const Column& column) {
+  const Json value = value_at(row, column.key);
+  if (column.zero_is_none && value.is_number() && value == 0) return "-";
+  if (column.is_bytes && value.is_number_unsigned()) return format_bytes(value.get<std::uint64_t>());
+  const std::string cell = cell_of(value);
+  return cell == "-" ? cell : cell + column.unit;
+}
+
 }  // namespace
 
 Result<std::vector<std::vector<std::string>>> table_of(const std::string& json, const std::vector<Column>& columns) {
@@ -37,11 +59,7 @@ Result<std::vector<std::vector<std::string>>> table_of(const std::string& json, 
   for (const Column& column : columns) table.front().push_back(column.heading);
   for (const Json& row : listing) {
     std::vector<std::string>& cells = table.emplace_back();
-    for (const Column& column : columns) {
-      const bool known = row.is_object() && row.contains(column.key);
-      const std::string cell = known ? cell_of(row[column.key]) : "-";
-      cells.push_back(cell == "-" ? cell : cell + column.unit);
-    }
+    for (const Column& column : columns) cells.push_back(cell_of(row, column));
   }
   return table;
 }

@@ -11,8 +11,10 @@ namespace warden::cli {
 
 struct Column {
   std::string heading;
-  std::string key;        // of the row's JSON object; a key that is missing or null shows as "-"
-  std::string unit = {};  // put behind a number
+  std::string key;            // of the row's JSON object, "a.b" of one within; missing or null shows as "-"
+  std::string unit = {};      // put behind a number
+  bool zero_is_none = false;  // 0 shows as "-"
+  bool is_bytes = false;      // shows as "1.50 KB"
 };
 
 // `[{...}, ...]` as a table on stdout, or the text itself when `as_json`; "no WHAT" when there are none. Answers the

@@ -15,6 +15,7 @@ namespace {
 constexpr const char* kFooter =
     "Examples:\n"
     "  warden devices                              the cards, and who holds them\n"
+    "  warden allocs --watch                       what every process has allocated, as it changes\n"
     "  warden reset --reason 'new firmware'        reset all cards, everybody told before\n"
     "  warden listen --on-reset pause -- ./train   pause any program around resets\n"
     "  warden events                               watch what happens\n"
@@ -68,6 +69,8 @@ int run(int argc, char** argv) {
   app.fallthrough();
   add_devices_command(app, context);
   add_sessions_command(app, context);
+  add_allocs_command(app, context);
+  add_status_command(app, context);
   add_reset_command(app, context);
   add_listen_command(app, context);
   add_events_command(app, context);

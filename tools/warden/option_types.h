@@ -27,6 +27,29 @@ inline CLI::Option* add_duration_option(CLI::App& command, const std::string& na
   });
 }
 
+// The same with a value that may be left out: the option alone keeps the target's value. `is_typed` says that it was
+// there.
+inline CLI::Option* add_optional_duration_option(CLI::App& command, const std::string& name,
+                                                 std::chrono::milliseconds& target, bool& is_typed,
+                                                 std::string description) {
+  const auto take = [&target, &is_typed](const CLI::results_t& typed) {
+    is_typed = true;
+    if (typed.back().empty()) return true;
+    const auto duration = parse_duration(typed.back());
+    if (duration) target = *duration;
+    return duration.has_value();
+  };
+  description += " (" + format_age(target) + ")";
+  return command.add_option(name, take, description)
+      ->expected(0, 1)
+      ->type_name("[DURATION]")
+      ->check([](const std::string& text) {
+        if (text.empty()) return std::string();
+        const auto duration = parse_duration(text);
+        return duration ? std::string() : duration.error().message;
+      });
+}
+
 template <typename Choice>
 CLI::Option* add_choice_option(CLI::App& command, const std::string& name, Choice& target, std::string description,
                                const std::vector<std::pair<std::string, Choice>>& choices) {

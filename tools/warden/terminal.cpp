@@ -46,6 +46,17 @@ std::string format_table(const std::vector<std::vector<std::string>>& rows) {
   return text;
 }
 
+std::string fit_to_screen(const std::string& text, std::size_t screen_lines) {
+  std::size_t lines = 0;
+  std::size_t cut = 0;  // where the last line that fits beside the remark ends
+  for (std::size_t end = text.find('\n'); end != std::string::npos; end = text.find('\n', end + 1)) {
+    if (++lines + 2 == screen_lines) cut = end + 1;
+  }
+  // The cursor stands behind the last newline, and needs a line too.
+  if (screen_lines < 3 || lines + 1 <= screen_lines) return text;
+  return text.substr(0, cut) + fmt::format("... {} more lines\n", lines + 2 - screen_lines);
+}
+
 std::string printable(std::string_view text) {
   std::string safe(text);
   std::ranges::replace_if(safe, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, '?');

@@ -17,6 +17,9 @@ enum class Colour { kGood, kBad, kFaint };
 // Rows of equal length; the first is the heading. Columns as wide as their widest cell, two blanks between.
 [[nodiscard]] std::string format_table(const std::vector<std::vector<std::string>>& rows);
 
+// As many lines of `text` as fit on a screen; of a longer one the last line says how many more there are. 0: all.
+[[nodiscard]] std::string fit_to_screen(const std::string& text, std::size_t screen_lines);
+
 // Text from elsewhere (a name, a reason), made safe to print on one line: control characters become '?'.
 [[nodiscard]] std::string printable(std::string_view text);
 

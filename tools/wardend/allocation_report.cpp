@@ -14,9 +14,9 @@ constexpr int kBoxColumns = 62;
 struct Sum {
   std::uint64_t count = 0;
   std::uint64_t bytes = 0;
-  void add(std::uint64_t more_bytes) {
-    ++count;
-    bytes += more_bytes;
+  void add(const RemainingBuffer& buffer) {
+    count += buffer.count;
+    bytes += buffer.bytes;
   }
 };
 
@@ -51,7 +51,7 @@ std::string format_remaining(std::span<const RemainingBuffer> buffers) {
   for (const RemainingBuffer& buffer : buffers) {
     Process& process = by_process[buffer.pid];
     process.title = title_of(buffer);
-    for (Sum* sum : {&all, &process.sum, &process.by_device[buffer.device][buffer.kind]}) sum->add(buffer.bytes);
+    for (Sum* sum : {&all, &process.sum, &process.by_device[buffer.device][buffer.kind]}) sum->add(buffer);
   }
   std::string text = box("           REMAINING ALLOCATED BUFFERS");
   text += fmt::format("Total tracked allocations: {}\n", all.count);
