@@ -54,7 +54,7 @@ json sample() {
                         {"records", 1},
                         {"bytes", 512},
                         {"devices", {{{"device", 1}, {"kinds", {{"l1_small", {{"records", 1}, {"bytes", 512}}}}}}}},
-                        {"allocations", {{{"device", 1}, {"kind", "l1_small"}, {"bytes", 512}, {"age_ns", 1}}}}};
+                        {"allocations", {{{"device", 1}, {"kind", "l1_small"}, {"bytes", 512}, {"time_ns", 1}}}}};
   return {{"time_ns", 73 * kSecond},
           {"records", 4},
           {"bytes", (3 << 20) + 2560},
@@ -98,10 +98,11 @@ TEST(AllocationListing, FindsLeaks) {
   EXPECT_THAT(text, HasSubstr("\n15m00s  4242  trainer  -       0       DRAM             0x0      2.00 MB"));
   EXPECT_THAT(text,
               HasSubstr("\n11m40s  4242  trainer  4250    0       KERNEL (fabric)  0x2000   2.00 KB  0x9  rou?ter"));
-  EXPECT_THAT(text, HasSubstr("older than 11m40s: 2 buffers, 2.00 MB of 1 process\n"));
+  EXPECT_THAT(text, HasSubstr("older than 11m40s: 2 buffers, 2.00 MB of 1 process\n1 record of the alloc"));
   EXPECT_LT(text.find("15m00s"), text.find("11m40s  4242"));
-  EXPECT_EQ(format_leaks(older_than(listing_of(sample()), seconds(901)), seconds(901)),
-            "nothing is older than 15m01s\n");
+  EXPECT_EQ(
+      format_leaks(older_than(listing_of(sample()), seconds(901)), seconds(901)),
+      "nothing is older than 15m01s\n1 record of the allocation server's clients left out: nobody knows their age\n");
 }
 
 // What was not looked at may be a leak too.
@@ -118,6 +119,7 @@ TEST(AllocationListing, FindsLeaksAsJson) {
   const json leaks = json::parse(leaks_json(sample().dump(), seconds(800)).value());
   EXPECT_EQ(leaks["records"], 1);
   EXPECT_EQ(leaks["bytes"], 2 << 20);
+  EXPECT_EQ(leaks["ageless"], 1);
   EXPECT_EQ(leaks["truncated"], false);
   ASSERT_EQ(leaks["allocations"].size(), 1U);
   const json& leak = leaks["allocations"][0];
@@ -190,7 +192,7 @@ TEST(Status, SaysWhyAndWhatWasMissed) {
   EXPECT_THAT(text, HasSubstr("allocation server off\n"));
   json bridged = status();
   bridged["allocation_server"] = {{"path", "/tmp/a.sock"}, {"clients", 2}};
-  EXPECT_THAT(format_status(bridged.dump()).value(), HasSubstr("allocation server /tmp/a.sock, 2 clients\n"));
+  EXPECT_THAT(format_status(bridged.dump()).value(), HasSubstr("allocation server /tmp/a.sock, clients: 2\n"));
   EXPECT_FALSE(format_status("[]"));
 }
 

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Asks wardend's allocation server what is allocated still, and prints it: a small client of DUMP_REMAINING.
+// Asks what is allocated still, and prints it: a small client of DUMP_REMAINING, and of wardend's own listing, which
+// also knows the sessions of libwarden.
 #include <fmt/format.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
 #include <warden/result.h>
+#include <warden/session.h>
 #include <warden/unique_fd.h>
 
 #include <array>
@@ -13,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "tools/warden/allocation_listing.h"
 #include "tools/wardend/allocation_report.h"
 #include "tools/wardend/allocation_wire.h"
 
@@ -83,17 +86,55 @@ Result<std::vector<RemainingBuffer>> ask(const std::string& path) {
   }
 }
 
+// What a wardend knows of sessions and of its own allocation server's clients.
+struct WardendsView {
+  std::vector<RemainingBuffer> buffers;
+  bool serves_default_path = false;  // the server at the default path is this wardend's: counted already
+};
+
+Result<WardendsView> ask_wardend() {
+  AttachOptions options;
+  options.name = "dump_remaining_buffers";
+  const auto session = Session::attach(options);
+  if (!session) return std::unexpected(session.error());
+  const auto json = (*session)->allocations_json();
+  if (!json) return std::unexpected(json.error());
+  const auto listing = cli::parse_allocations(*json);
+  if (!listing) return std::unexpected(listing.error());
+  const auto status = (*session)->status_json();
+  if (!status) return std::unexpected(status.error());
+  return WardendsView{cli::remaining_buffers(*listing),
+                      cli::allocation_server_path(*status) == std::string(kAllocationSocketPath)};
+}
+
+// Without a path: all that can be found. Whoever answers is enough; the error is the allocation server's.
+Result<std::vector<RemainingBuffer>> ask_everybody() {
+  auto known = ask_wardend();
+  if (known && known->serves_default_path) return std::move(known->buffers);
+  auto buffers = ask(kAllocationSocketPath);
+  if (!known) return buffers;
+  if (buffers) known->buffers.insert(known->buffers.end(), buffers->begin(), buffers->end());
+  return std::move(known->buffers);
+}
+
+int usage(std::FILE* stream) {
+  fmt::print(stream,
+             "usage: dump_remaining_buffers [SOCKET]\n"
+             "Prints what is allocated still, by process, device and kind, as the allocation server at SOCKET knows "
+             "it.\n"
+             "Without SOCKET: what wardend knows (at $WARDEN_SOCKET, else /run/warden/warden.sock), sessions of\n"
+             "libwarden and clients of its allocation server, and what the server at {} knows.\n\n"
+             "Examples:\n"
+             "  dump_remaining_buffers\n"
+             "  dump_remaining_buffers /tmp/other.sock\n",
+             kAllocationSocketPath);
+  return stream == stdout ? 0 : kUsage;
+}
+
 int run(int argc, char** argv) {
   const std::string argument = argc > 1 ? argv[1] : "";
-  if (argc > 2 || argument.starts_with("-")) {
-    fmt::print(
-        argument == "--help" ? stdout : stderr,
-        "usage: dump_remaining_buffers [SOCKET]\nPrints what is allocated still, by process, device and kind, as "
-        "the allocation server at SOCKET\n(default {}) knows it.\n",
-        kAllocationSocketPath);
-    return argument == "--help" ? 0 : kUsage;
-  }
-  const auto buffers = ask(argument.empty() ? kAllocationSocketPath : argument);
+  if (argc > 2 || argument.starts_with("-")) return usage(argument == "--help" ? stdout : stderr);
+  const auto buffers = argument.empty() ? ask_everybody() : ask(argument);
   if (!buffers) {
     fmt::print(stderr, "dump_remaining_buffers: {}\n", buffers.error().message);
     return 1;

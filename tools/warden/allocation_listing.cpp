@@ -23,20 +23,24 @@ std::vector<ListedKind> kinds_of(const Json& process) {
   std::vector<ListedKind> kinds;
   for (const Json& device : member(process, "devices")) {
     for (const auto& [kind, value] : member(device, "kinds").items()) {
-      kinds.push_back(
-          {.device = number<std::uint32_t>(device, "device"), .kind = upper(printable(kind)), .sum = sum(value)});
+      kinds.push_back({.device = number<int>(device, "device"), .kind = upper(printable(kind)), .sum = sum(value)});
     }
   }
   return kinds;
 }
 
+std::optional<std::chrono::nanoseconds> age_of(const Json& record) {
+  if (!member(record, "age_ns").is_number_integer()) return std::nullopt;
+  return std::chrono::nanoseconds(number<std::int64_t>(record, "age_ns"));
+}
+
 ListedRecord record_of(const Json& value) {
-  ListedRecord record{.device = number<std::uint32_t>(value, "device"),
+  ListedRecord record{.device = number<int>(value, "device"),
                       .kind = upper(text(value, "kind")),
                       .address = number<std::uint64_t>(value, "address"),
                       .bytes = number<std::uint64_t>(value, "bytes"),
                       .tag = number<std::uint64_t>(value, "tag"),
-                      .age = std::chrono::nanoseconds(number<std::int64_t>(value, "age_ns")),
+                      .age = age_of(value),
                       .thread = number<std::uint64_t>(value, "thread"),
                       .label = text(value, "label")};
   if (const std::string kernel = text(value, "kernel"); !kernel.empty()) record.kind += " (" + kernel + ")";
@@ -70,11 +74,12 @@ Result<AllocationListing> parse_allocations(const std::string& json) {
   const Result<Json> parsed = parse_document(json);
   if (!parsed) return std::unexpected(parsed.error());
   const Json& document = *parsed;
-  AllocationListing listing{
-      .sum = sum(document), .truncated = flag(document, "truncated", false), .devices = {}, .processes = {}};
+  AllocationListing listing;
+  listing.sum = sum(document);
+  listing.truncated = flag(document, "truncated", false);
   for (const Json& device : member(document, "devices")) {
     listing.devices.push_back(
-        {.device = number<std::uint32_t>(device, "device"), .name = text(device, "name"), .sum = sum(device)});
+        {.device = number<int>(device, "device"), .name = text(device, "name"), .sum = sum(device)});
   }
   for (const Json& process : member(document, "processes")) listing.processes.push_back(process_of(process));
   return listing;
@@ -83,7 +88,9 @@ Result<AllocationListing> parse_allocations(const std::string& json) {
 AllocationListing older_than(AllocationListing listing, std::chrono::nanoseconds age) {
   listing.sum = {};
   for (ListedProcess& process : listing.processes) {
-    std::erase_if(process.records, [&](const ListedRecord& record) { return record.age < age; });
+    listing.ageless += static_cast<std::uint64_t>(
+        std::ranges::count_if(process.records, [](const ListedRecord& record) { return !record.age; }));
+    std::erase_if(process.records, [&](const ListedRecord& record) { return !record.age || *record.age < age; });
     std::ranges::stable_sort(process.records, std::ranges::greater{}, &ListedRecord::age);
     for (const ListedRecord& record : process.records) {
       ++listing.sum.records;
@@ -99,9 +106,12 @@ Result<std::string> leaks_json(const std::string& json, std::chrono::nanoseconds
   if (!document) return std::unexpected(document.error());
   Json leaks = Json::array();
   AllocationSum all;
+  std::uint64_t ageless = 0;
   for (const Json& process : member(*document, "processes")) {
     for (const Json& record : member(process, "allocations")) {
-      if (number<std::int64_t>(record, "age_ns") < age.count()) continue;
+      const auto its_age = age_of(record);
+      if (!its_age) ++ageless;
+      if (!its_age || *its_age < age) continue;
       Json& leak = leaks.emplace_back(record);
       for (const char* key : {"source", "id", "pid", "pid_in_namespace", "name"}) leak[key] = member(process, key);
       ++all.records;
@@ -112,9 +122,15 @@ Result<std::string> leaks_json(const std::string& json, std::chrono::nanoseconds
                        {"older_than_ns", age.count()},
                        {"records", all.records},
                        {"bytes", all.bytes},
+                       {"ageless", ageless},
                        {"truncated", flag(*document, "truncated", false)},
                        {"allocations", std::move(leaks)}};
   return report.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+std::string allocation_server_path(const std::string& status_json) {
+  const Json status = Json::parse(status_json, nullptr, false);
+  return text(member(status, "allocation_server"), "path");
 }
 
 std::vector<daemon::RemainingBuffer> remaining_buffers(const AllocationListing& listing) {

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,20 +20,20 @@ struct AllocationSum {
 };
 
 struct ListedKind {
-  std::uint32_t device = 0;
+  int device = 0;
   std::string kind;  // "DRAM", "L1", ...
   AllocationSum sum;
 };
 
 // One single allocation.
 struct ListedRecord {
-  std::uint32_t device = 0;
+  int device = 0;
   std::string kind;  // "DRAM"; "KERNEL (fabric)"
   std::uint64_t address = 0;
   std::uint64_t bytes = 0;
   std::uint64_t tag = 0;
-  std::chrono::nanoseconds age{};
-  std::uint64_t thread = 0;  // 0: unknown
+  std::optional<std::chrono::nanoseconds> age;  // nothing: a client of the allocation server, whose clock is unknown
+  std::uint64_t thread = 0;                     // 0: unknown
   std::string label;
 };
 
@@ -50,14 +51,15 @@ struct ListedProcess {
 };
 
 struct ListedDevice {
-  std::uint32_t device = 0;
+  int device = 0;
   std::string name;
   AllocationSum sum;
 };
 
 struct AllocationListing {
   AllocationSum sum;
-  bool truncated = false;  // there are more single records than were asked for
+  bool truncated = false;     // there are more single records than were asked for
+  std::uint64_t ageless = 0;  // records that older_than() left out because nobody knows their age
   std::vector<ListedDevice> devices;
   std::vector<ListedProcess> processes;
 };
@@ -77,5 +79,8 @@ struct AllocationListing {
 
 // For the boxed report.
 [[nodiscard]] std::vector<daemon::RemainingBuffer> remaining_buffers(const AllocationListing& listing);
+
+// Of wardend's status; empty when it has none.
+[[nodiscard]] std::string allocation_server_path(const std::string& status_json);
 
 }  // namespace warden::cli

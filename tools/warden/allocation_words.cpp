@@ -34,8 +34,17 @@ std::string remarks_on(const ListedProcess& process) {
   return text;
 }
 
-std::string truncated_text(const AllocationListing& listing) {
-  return listing.truncated ? "there are more records than are listed at once; narrow it with --pid or --device\n" : "";
+// What was not looked at.
+std::string remarks_on_leaks(const AllocationListing& leaks) {
+  std::string text;
+  if (leaks.ageless > 0) {
+    text += fmt::format("{} of the allocation server's clients left out: nobody knows their age\n",
+                        counted(leaks.ageless, "record", "records"));
+  }
+  if (leaks.truncated) {
+    text += "there are more records than are listed at once; narrow it with --pid or --device\n";
+  }
+  return text;
 }
 
 }  // namespace
@@ -66,13 +75,13 @@ std::string format_allocations(const AllocationListing& listing) {
 
 std::string format_leaks(const AllocationListing& leaks, std::chrono::nanoseconds age) {
   if (leaks.processes.empty()) {
-    return fmt::format("nothing is older than {}\n", format_age(age)) + truncated_text(leaks);
+    return fmt::format("nothing is older than {}\n", format_age(age)) + remarks_on_leaks(leaks);
   }
   std::vector<std::vector<std::string>> rows = {
       {"AGE", "PID", "NAME", "THREAD", "DEVICE", "KIND", "ADDRESS", "SIZE", "TAG", "LABEL", "FROM"}};
   for (const ListedProcess& process : leaks.processes) {
     for (const ListedRecord& record : process.records) {
-      rows.push_back({format_age(record.age), pid_text(process.pid), or_dash(process.name),
+      rows.push_back({format_age(record.age.value_or(age)), pid_text(process.pid), or_dash(process.name),
                       record.thread == 0 ? "-" : std::to_string(record.thread), std::to_string(record.device),
                       record.kind, fmt::format("{:#x}", record.address), format_bytes(record.bytes),
                       fmt::format("{:#x}", record.tag), or_dash(record.label), or_dash(process.source)});
@@ -81,7 +90,7 @@ std::string format_leaks(const AllocationListing& leaks, std::chrono::nanosecond
   return format_table(rows) +
          fmt::format("\nolder than {}: {} of {}\n", format_age(age), sum_text(leaks.sum),
                      counted(leaks.processes.size(), "process", "processes")) +
-         truncated_text(leaks);
+         remarks_on_leaks(leaks);
 }
 
 }  // namespace warden::cli

@@ -40,7 +40,7 @@ std::string deaths_text(const Json& watcher) {
 
 std::string server_text(const Json& server) {
   if (!server.is_object()) return "off";
-  return fmt::format("{}, {} clients", text(server, "path"), count(server, "clients"));
+  return fmt::format("{}, clients: {}", text(server, "path"), count(server, "clients"));
 }
 
 }  // namespace
