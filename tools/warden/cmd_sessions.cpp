@@ -17,6 +17,7 @@ const std::vector<Column> kColumns = {
     {.heading = "NAME", .key = "name"},
     {.heading = "USER", .key = "uid"},
     {.heading = "STATE", .key = "state"},
+    {.heading = "RUNS FOR", .key = "age_ns", .is_age = true},
     {.heading = "SUBJECT", .key = "subject", .zero_is_none = true},
     {.heading = "LISTENS", .key = "listens"},
     {.heading = "OPENED", .key = "devices"},

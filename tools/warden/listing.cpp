@@ -44,6 +44,9 @@ std::string cell_of(const Json& row, const Column& column) {
   const Json value = value_at(row, column.key);
   if (column.zero_is_none && value.is_number() && value == 0) return "-";
   if (column.is_bytes && value.is_number_unsigned()) return format_bytes(value.get<std::uint64_t>());
+  if (column.is_age && value.is_number_integer()) {
+    return format_age(std::chrono::nanoseconds(value.get<std::int64_t>()));
+  }
   const std::string cell = cell_of(value);
   return cell == "-" ? cell : cell + column.unit;
 }

@@ -15,6 +15,7 @@ struct Column {
   std::string unit = {};      // put behind a number
   bool zero_is_none = false;  // 0 shows as "-"
   bool is_bytes = false;      // shows as "1.50 KB"
+  bool is_age = false;        // nanoseconds; shows as "4m05s"
 };
 
 // `[{...}, ...]` as a table on stdout, or the text itself when `as_json`; "no WHAT" when there are none. Answers the

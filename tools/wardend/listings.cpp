@@ -4,6 +4,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "shm/directory.h"
+
 namespace warden::daemon {
 
 namespace {
@@ -82,6 +84,7 @@ std::string devices_listing(const Devices& devices, const SessionTable& sessions
 }
 
 std::string sessions_listing(const Devices& devices, const SessionTable& sessions, const Reaper& reaper) {
+  const std::uint64_t now_ns = shm::boottime_ns();
   json list = json::array();
   for (const auto& session : sessions.all()) {
     const SessionIdentity& who = session->identity;
@@ -91,6 +94,7 @@ std::string sessions_listing(const Devices& devices, const SessionTable& session
                     {"state", is_void ? "dying" : "live"},
                     {"pid", who.pid},
                     {"pid_in_namespace", who.own_pid},
+                    {"age_ns", who.start_time_ns < now_ns ? now_ns - who.start_time_ns : 0},
                     {"allocations", is_void ? held_json({}) : held_json(session->ledger.allocations().totals())},
                     {"name", who.name},
                     {"uid", who.user_id},
