@@ -13,10 +13,10 @@ namespace warden::cli {
 using Json = nlohmann::json;
 
 [[nodiscard]] inline const Json& member(const Json& object, const char* key) {
-  static const Json kNothing;
-  if (!object.is_object()) return kNothing;
+  static const Json nothing;
+  if (!object.is_object()) return nothing;
   const auto found = object.find(key);
-  return found != object.end() ? *found : kNothing;
+  return found != object.end() ? *found : nothing;
 }
 
 template <typename Number>
