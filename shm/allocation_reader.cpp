@@ -24,19 +24,29 @@ struct RecordCopy {
 };
 static_assert(sizeof(RecordCopy) == sizeof(AllocationRecord));
 
+struct SideCopy {
+  std::uint64_t count;
+  std::array<std::uint64_t, 2> bytes;
+};
 struct CellCopy {
-  std::array<AllocationSum, 2> versions;
-  std::uint64_t active;
-  std::array<std::uint64_t, 3> reserved;
+  SideCopy recorded, released;
+  std::array<std::uint64_t, 2> reserved;
 };
 static_assert(sizeof(CellCopy) == sizeof(AllocationCell));
 
 struct ShardCopy {
-  std::uint64_t intent, device_mask;
-  std::array<std::uint64_t, 6> reserved;
+  std::uint64_t head, tail, device_mask;
+  std::array<std::uint64_t, 5> reserved;
 };
 static_assert(sizeof(ShardCopy) == sizeof(AllocationShard));
 using ShardCopies = std::array<ShardCopy, kShardCount>;
+
+constexpr std::size_t offset_of_block(std::uint32_t shard) {
+  return kBlocksOffsetBytes + std::size_t{shard} * sizeof(AllocationShardBlock);
+}
+constexpr std::size_t offset_of_record(std::uint32_t record) {
+  return kRecordsOffsetBytes + std::size_t{record} * sizeof(AllocationRecord);
+}
 
 Status read_at(int fd, void* to, std::size_t len_bytes, std::size_t offset_bytes) {
   const ssize_t got = ::pread(fd, to, len_bytes, static_cast<off_t>(offset_bytes));
@@ -45,55 +55,117 @@ Status read_at(int fd, void* to, std::size_t len_bytes, std::size_t offset_bytes
   return {};
 }
 
-// sync: allocation.intent, allocation.device_mask: the copies of one system call come before those of the next.
+// sync: allocation.head, allocation.tail, allocation.device_mask: the copies of one system call come before those of
+// the next.
 Status read_shards(int fd, ShardCopies& shards) {
   return read_at(fd, shards.data(), sizeof(shards), kShardsOffsetBytes);
 }
 
-bool same_intents(const ShardCopies& one, const ShardCopies& other) {
-  return std::ranges::equal(one, other, {}, &ShardCopy::intent, &ShardCopy::intent) &&
-         std::ranges::equal(one, other, {}, &ShardCopy::device_mask, &ShardCopy::device_mask);
+// No operation ended in between, and at most one was under way in each shard.
+bool same_stamps(const ShardCopies& one, const ShardCopies& other) {
+  return std::ranges::equal(one, other, [](const ShardCopy& a, const ShardCopy& b) {
+    return a.head == b.head && a.tail == b.tail && a.device_mask == b.device_mask;
+  });
 }
 
-// The operation of the intent has happened, whether or not its cell says so yet. sync: allocation.state
-Result<bool> has_happened(int fd, const Intent& intent) {
-  if (intent.record >= kAllocationRecords) return false;  // nonsense: the cells are taken as they are
-  std::uint64_t state = 0;
-  const std::size_t offset = kRecordsOffsetBytes + std::size_t{intent.record} * sizeof(AllocationRecord);
-  if (auto ok = read_at(fd, &state, sizeof(state), offset); !ok) return std::unexpected(std::move(ok).error());
-  return (state & kIntentStateMask) == intent.state;
+bool is_same(const RecordCopy& one, const RecordCopy& other) {
+  return std::memcmp(&one, &other, sizeof(RecordCopy)) == 0;
 }
 
-// The state is read before the cells: an operation that ends in between is found in the cells.
-Status add_shard(int fd, std::uint32_t index, const ShardCopy& shard, AllocationTotals& totals) {
-  const Intent intent = unpack_intent(shard.intent);
-  const auto happened = has_happened(fd, intent);
-  if (!happened) return std::unexpected(happened.error());
+// The two records with which a shard could be under way.
+struct Pending {
+  static constexpr std::uint32_t kNone = kAllocationRecords;
+  std::uint32_t recording = kNone;
+  std::uint32_t releasing = kNone;
+};
+
+Result<Pending> read_pending(int fd, std::uint32_t index, const ShardCopy& shard) {
+  std::array<std::uint32_t, kShardFreeRecords> free;  // NOLINT(cppcoreguidelines-pro-type-member-init): read into
+  if (auto ok = read_at(fd, free.data(), sizeof(free), offset_of_block(index)); !ok) {
+    return std::unexpected(std::move(ok).error());
+  }
+  // A number that no record has is nonsense: the cells are taken as they are.
+  return Pending{.recording = std::min(free[free_place(shard.head)], Pending::kNone),
+                 .releasing = std::min(free[free_place(shard.tail)], Pending::kNone)};
+}
+
+Status read_record(int fd, std::uint32_t record, RecordCopy& copy) {
+  copy = {};
+  if (record == Pending::kNone) return {};
+  return read_at(fd, &copy, sizeof(copy), offset_of_record(record));
+}
+
+// An operation that has happened, whether or not its cell says so yet.
+struct Happened {
+  std::uint32_t cell = kCellsPerShard;  // none
+  std::uint64_t parity = 0;             // of the count after it
+
+  Happened(const RecordCopy& record, std::uint64_t state_without_parity) {
+    if ((record.state & ~kStateParity) != state_without_parity) return;  // sync: allocation.state
+    const std::uint64_t device = record.what & 0xff;
+    const std::uint64_t kind = record.what >> 8 & 0xff;
+    if (device >= kDeviceCapacity || kind >= kCellsPerDevice) return;
+    cell = static_cast<std::uint32_t>(device * kCellsPerDevice + kind);
+    parity = record.state / kStateParity & 1;
+  }
+};
+
+AllocationSum sum_of_side(const SideCopy& side, std::uint32_t cell, const Happened& happened) {
+  const bool redo = happened.cell == cell && (side.count & 1) != happened.parity;
+  const std::uint64_t count = side.count + (redo ? 1 : 0);  // sync: allocation.count
+  return {.count = count, .bytes = side.bytes[count & 1]};
+}
+
+// Cells, and on both sides of them the records that could be under way. The client's order is bytes, state, count: a
+// state that was the same both times tells which bytes were whole while the cells were copied.
+struct ShardLook {
+  RecordCopy recording, releasing;
+  RecordCopy recording_again, releasing_again;
+  std::array<CellCopy, kCellsPerShard> cells;
+
+  [[nodiscard]] bool stood_still() const {
+    return is_same(recording, recording_again) && is_same(releasing, releasing_again);
+  }
+};
+
+// False: it went on meanwhile.
+Result<bool> add_shard(int fd, std::uint32_t index, const ShardCopy& shard, AllocationTotals& totals) {
+  ShardLook look;  // NOLINT(cppcoreguidelines-pro-type-member-init): 32 KiB, read into
+  const auto pending = read_pending(fd, index, shard);
+  if (!pending) return std::unexpected(pending.error());
   const auto first = static_cast<std::uint32_t>(std::countr_zero(shard.device_mask));
   const auto last = static_cast<std::uint32_t>(63 - std::countl_zero(shard.device_mask));
-  std::array<CellCopy, kCellsPerShard> cells;  // NOLINT(cppcoreguidelines-pro-type-member-init): 32 KiB, read into
-  const std::size_t first_cell = std::size_t{index} * kCellsPerShard + std::size_t{first} * kCellsPerDevice;
   const std::size_t len_bytes = std::size_t{last - first + 1} * kCellsPerDevice * sizeof(AllocationCell);
-  if (auto ok = read_at(fd, cells.data(), len_bytes, kCellsOffsetBytes + first_cell * sizeof(AllocationCell)); !ok) {
-    return ok;
-  }
+  const std::size_t offset = offset_of_block(index) + offsetof(AllocationShardBlock, cells) +
+                             std::size_t{first} * kCellsPerDevice * sizeof(AllocationCell);
+  auto ok = read_record(fd, pending->recording, look.recording);
+  if (ok) ok = read_record(fd, pending->releasing, look.releasing);
+  if (ok) ok = read_at(fd, look.cells.data(), len_bytes, offset);
+  if (ok) ok = read_record(fd, pending->recording, look.recording_again);
+  if (ok) ok = read_record(fd, pending->releasing, look.releasing_again);
+  if (!ok) return std::unexpected(std::move(ok).error());
+  const Happened recorded(look.recording_again, shard.head | 1);
+  const Happened released(look.releasing_again, shard.tail);
   for (std::uint32_t device = first; device <= last; ++device) {
     for (std::uint32_t kind = 0; kind < kAllocationKinds; ++kind) {
-      const CellCopy& cell = cells[(device - first) * kCellsPerDevice + kind];
-      const bool redo = *happened && intent.cell == device * kCellsPerDevice + kind;
-      const AllocationSum& sum = cell.versions[redo ? intent.version : cell.active & 1];  // sync: allocation.active
-      totals.cells[device][kind].count += sum.count;
-      totals.cells[device][kind].bytes += sum.bytes;
+      const std::uint32_t cell = device * kCellsPerDevice + kind;
+      const CellCopy& copy = look.cells[cell - first * kCellsPerDevice];
+      const AllocationSum in = sum_of_side(copy.recorded, cell, recorded);
+      const AllocationSum out = sum_of_side(copy.released, cell, released);
+      totals.cells[device][kind].count += in.count - out.count;
+      totals.cells[device][kind].bytes += in.bytes - out.bytes;
     }
   }
-  return {};
+  return look.stood_still();
 }
 
 Result<AllocationTotals> sum_of(int fd, const ShardCopies& shards) {
   AllocationTotals totals;
   for (std::uint32_t index = 0; index < kShardCount; ++index) {
     if (shards[index].device_mask == 0) continue;
-    if (auto ok = add_shard(fd, index, shards[index], totals); !ok) return std::unexpected(std::move(ok).error());
+    const auto stood_still = add_shard(fd, index, shards[index], totals);
+    if (!stood_still) return std::unexpected(stood_still.error());
+    totals.settled = totals.settled && *stood_still;
   }
   return totals;
 }
@@ -111,10 +183,6 @@ void drop_impossible(AllocationTotals& totals) {
 }
 
 bool is_live(const RecordCopy& copy) { return (copy.state & 1) != 0; }
-
-bool is_same(const RecordCopy& one, const RecordCopy& other) {
-  return std::memcmp(&one, &other, sizeof(RecordCopy)) == 0;
-}
 
 // A client's bytes go to terminals and logs.
 char printable(char letter) {
@@ -136,8 +204,9 @@ bool check(const RecordCopy& copy, std::uint32_t index, Allocation& allocation) 
                 .address = copy.address,
                 .size_bytes = copy.size_bytes,
                 .tag = copy.tag,
-                .time_ns = copy.time_ns,
-                .label_bytes = copy.label};
+                .time_ns = copy.time_ns};
+  if ((copy.what & kWhatLabelled) == 0) return true;
+  allocation.label_bytes = copy.label;
   if (copy.label[0] != '\0') std::ranges::transform(allocation.label_bytes, allocation.label_bytes.begin(), printable);
   return true;
 }
@@ -155,7 +224,7 @@ class TablePiece {
     fd_ = fd;
     begin_ = begin;
     const std::size_t len_bytes = std::size_t{count} * sizeof(RecordCopy);
-    const std::size_t offset = kRecordsOffsetBytes + std::size_t{begin} * sizeof(RecordCopy);
+    const std::size_t offset = offset_of_record(begin);
     if (auto ok = read_at(fd, first_.get(), len_bytes, offset); !ok) return ok;
     return read_at(fd, second_.get(), len_bytes, offset);
   }
@@ -169,8 +238,7 @@ class TablePiece {
     for (int look = 2; !is_same(first_[place], second_[place]); ++look) {
       if (look == kLooks) return nullptr;
       first_[place] = second_[place];
-      const std::size_t offset = kRecordsOffsetBytes + std::size_t{begin_ + place} * sizeof(RecordCopy);
-      if (auto ok = read_at(fd_, &second_[place], sizeof(RecordCopy), offset); !ok) return std::unexpected(ok.error());
+      if (auto ok = read_record(fd_, begin_ + place, second_[place]); !ok) return std::unexpected(ok.error());
     }
     return &first_[place];
   }
@@ -238,7 +306,7 @@ Result<AllocationTotals> AllocationReader::totals() const {
     auto totals = sum_of(fd_, before);
     if (!totals) return totals;
     if (auto ok = read_shards(fd_, after); !ok) return std::unexpected(std::move(ok).error());
-    totals->settled = same_intents(before, after);
+    totals->settled = totals->settled && same_stamps(before, after);
     if (!totals->settled && look < kLooks) {
       before = after;
       continue;

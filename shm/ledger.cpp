@@ -44,7 +44,7 @@ Status check_ledger(const LedgerHeader& header) {
   const bool is_known = header.magic == kLedgerMagic && header.version == kLedgerVersion;
   const bool is_complete = header.header_bytes == sizeof(LedgerHeader) && header.total_bytes == kLedgerBytes;
   const bool has_places = header.shards_offset_bytes == kShardsOffsetBytes &&
-                          header.cells_offset_bytes == kCellsOffsetBytes &&
+                          header.blocks_offset_bytes == kBlocksOffsetBytes &&
                           header.records_offset_bytes == kRecordsOffsetBytes;
   const bool has_counts = header.shard_count == kShardCount && header.record_count == kAllocationRecords;
   if (is_known && is_complete && has_places && has_counts) return {};
@@ -91,7 +91,7 @@ Result<LedgerReader> LedgerReader::create(std::uint64_t session_id) {
   header.total_bytes = kLedgerBytes;
   header.session_id.store(session_id, std::memory_order_relaxed);  // nobody else sees it yet
   header.shards_offset_bytes = kShardsOffsetBytes;
-  header.cells_offset_bytes = kCellsOffsetBytes;
+  header.blocks_offset_bytes = kBlocksOffsetBytes;
   header.records_offset_bytes = kRecordsOffsetBytes;
   header.shard_count = kShardCount;
   header.record_count = kAllocationRecords;

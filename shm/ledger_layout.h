@@ -9,11 +9,11 @@
 namespace warden::shm {
 
 inline constexpr std::uint64_t kLedgerMagic = 0x4745'444c'4452'4157;  // "WARDLDEG"
-inline constexpr std::uint32_t kLedgerVersion = 2;
+inline constexpr std::uint32_t kLedgerVersion = 3;
 
 // Writer: the one client it was given to (single words, so no lock). Reader: wardend, read-only, a copy at a time.
 //
-//   header (one page) | shards | cells | records        see allocation_layout.h
+//   header (one page) | shards | blocks | records       see allocation_layout.h
 struct alignas(64) LedgerHeader {
   std::uint64_t magic;  // all but the session are filled in before the hand-over and never change
   std::uint32_t version;
@@ -21,7 +21,7 @@ struct alignas(64) LedgerHeader {
   std::uint64_t total_bytes;
   Word64 session_id;  // the client writes another one when a new wardend has taken the ledger over
   std::uint64_t shards_offset_bytes;
-  std::uint64_t cells_offset_bytes;
+  std::uint64_t blocks_offset_bytes;
   std::uint64_t records_offset_bytes;
   std::uint32_t shard_count;
   std::uint32_t record_count;
@@ -43,13 +43,13 @@ static_assert(offsetof(LedgerHeader, records_begun) == 128);
 
 inline constexpr std::size_t kPageBytes = 4096;
 inline constexpr std::size_t kShardsOffsetBytes = kPageBytes;
-inline constexpr std::size_t kCellsOffsetBytes = kShardsOffsetBytes + kShardCount * sizeof(AllocationShard);
+inline constexpr std::size_t kBlocksOffsetBytes = kShardsOffsetBytes + kShardCount * sizeof(AllocationShard);
 inline constexpr std::size_t kRecordsOffsetBytes =
-    kCellsOffsetBytes + std::size_t{kShardCount} * kCellsPerShard * sizeof(AllocationCell);
+    kBlocksOffsetBytes + std::size_t{kShardCount} * sizeof(AllocationShardBlock);
 inline constexpr std::size_t kLedgerBytes =
     kRecordsOffsetBytes + std::size_t{kAllocationRecords} * sizeof(AllocationRecord);
 static_assert(sizeof(LedgerHeader) <= kPageBytes);
-static_assert(kCellsOffsetBytes % kPageBytes == 0 && kRecordsOffsetBytes % kPageBytes == 0);
+static_assert(kBlocksOffsetBytes % kPageBytes == 0 && kRecordsOffsetBytes % kPageBytes == 0);
 static_assert(kLedgerBytes % kPageBytes == 0);
 
 inline constexpr std::uint64_t kDoorbellMagic = 0x4c4c'4542'4452'4157;  // "WARDBELL"

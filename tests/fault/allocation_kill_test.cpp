@@ -27,11 +27,16 @@ std::uint64_t number_from(const char* variable, std::uint64_t otherwise) {
   return text != nullptr ? std::strtoull(text, nullptr, 10) : otherwise;
 }
 
+struct Sum {
+  Word64 count;
+  Word64 bytes;
+};
+
 // What a thread of a client says of itself, beside its ledger: its sum now and after the operation under way. Each is
 // written before the operation that makes it true, `done` after the one that made it so.
 struct Shadow {
   Word64 done;
-  CellVersion sums[2];  // [operations done & 1], and the other for the one more
+  Sum sums[2];  // [operations done & 1], and the other for the one more
 };
 
 struct ShadowPage {
@@ -92,7 +97,7 @@ class Worker {
   void announce(std::uint64_t count_delta, std::uint64_t bytes_delta) {
     count_ += count_delta;
     bytes_ += bytes_delta;
-    CellVersion& next = shadow_.sums[(done_ + 1) & 1];
+    Sum& next = shadow_.sums[(done_ + 1) & 1];
     next.count.store(count_, std::memory_order_release);
     next.bytes.store(bytes_, std::memory_order_release);
     order_stores();
@@ -152,7 +157,7 @@ void expect_sums_of_shadows(const ShadowPage& page, std::size_t thread_count, co
     AllocationSum sum;
     for (std::size_t me = 0; me < thread_count; ++me) {
       const Shadow& shadow = page.threads[me];
-      const CellVersion& said = shadow.sums[(shadow.done.load() + (choice >> me & 1)) & 1];
+      const Sum& said = shadow.sums[(shadow.done.load() + (choice >> me & 1)) & 1];
       sum.count += said.count.load();
       sum.bytes += said.bytes.load();
     }

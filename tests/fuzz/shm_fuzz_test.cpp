@@ -146,7 +146,7 @@ TEST_F(ShmFuzz, HostileAllocationTable) {
     };
     scribble(offsetof(LedgerHeader, acknowledged_reset_id), kPageBytes - offsetof(LedgerHeader, acknowledged_reset_id));
     scribble(kShardsOffsetBytes, kShardCount * sizeof(AllocationShard));
-    if (below(2) != 0) scribble(kCellsOffsetBytes, std::size_t{kShardCount} * kCellsPerShard * sizeof(AllocationCell));
+    if (below(2) != 0) scribble(kBlocksOffsetBytes, std::size_t{kShardCount} * sizeof(AllocationShardBlock));
     scribble(kRecordsOffsetBytes + below(kAllocationRecords / 64) * kPageBytes, kPageBytes);
     scribble(kRecordsOffsetBytes, kPageBytes);
     struct stat before{};

@@ -27,6 +27,7 @@ static_assert(same(KernelKind::kApplication, shm::KernelKind::kApplication));
 static_assert(same(KernelKind::kFabric, shm::KernelKind::kFabric));
 static_assert(same(KernelKind::kDispatch, shm::KernelKind::kDispatch));
 static_assert(kAllocationKinds == shm::kAllocationKinds && kAllocationDevices == shm::kDeviceCapacity);
+static_assert(kKernelKinds == shm::kKernelKinds);
 
 // Errors are rare, and their texts must not be in the way of what is not.
 [[gnu::cold, gnu::noinline]] std::unexpected<Error> of_a_parent() {
@@ -38,7 +39,7 @@ static_assert(kAllocationKinds == shm::kAllocationKinds && kAllocationDevices ==
                                           std::to_string(static_cast<unsigned>(kind)) + " and kind of kernel " +
                                           std::to_string(static_cast<unsigned>(kernel_kind)) + "; there are " +
                                           std::to_string(kAllocationDevices) + ", " + std::to_string(kAllocationKinds) +
-                                          " and " + std::to_string(shm::kKernelKinds));
+                                          " and " + std::to_string(kKernelKinds));
 }
 [[gnu::cold, gnu::noinline]] std::unexpected<Error> full() {
   return fail(Code::kBusy, "the ledger holds " + std::to_string(shm::kAllocationCapacity) +
@@ -79,7 +80,7 @@ AllocationSum AllocationTotals::all() const noexcept {
 }
 
 AllocationLedger::AllocationLedger(std::unique_ptr<Implementation> implementation)
-    : implementation_(std::move(implementation)) {}
+    : implementation_(std::move(implementation)), writer_now_(&implementation_->ledgers().writer_now()) {}
 
 AllocationLedger::~AllocationLedger() = default;
 
@@ -88,13 +89,13 @@ Result<std::unique_ptr<AllocationLedger>> AllocationLedger::open(std::shared_ptr
   return std::unique_ptr<AllocationLedger>(new AllocationLedger(std::make_unique<Implementation>(std::move(session))));
 }
 
-Result<AllocationHandle> AllocationLedger::record(std::uint32_t device, AllocationKind kind, std::uint64_t address,
-                                                  std::uint64_t size_bytes, std::uint64_t tag,
-                                                  const AllocationOptions& options) noexcept {
+Result<AllocationHandle> AllocationLedger::record_seldom(std::uint32_t device, AllocationKind kind,
+                                                         std::uint64_t address, std::uint64_t size_bytes,
+                                                         std::uint64_t tag, const AllocationOptions& options) noexcept {
   if (implementation_->is_forked()) [[unlikely]]
     return of_a_parent();
   const bool is_valid = device < kAllocationDevices && static_cast<unsigned>(kind) < kAllocationKinds &&
-                        static_cast<unsigned>(options.kernel_kind) < shm::kKernelKinds;
+                        static_cast<unsigned>(options.kernel_kind) < kKernelKinds;
   if (!is_valid) [[unlikely]]
     return invalid(device, kind, options.kernel_kind);
   internal::ClientLedger& ledger = implementation_->ledgers().now();
@@ -110,7 +111,7 @@ Result<AllocationHandle> AllocationLedger::record(std::uint32_t device, Allocati
   return AllocationHandle{ticket.value};
 }
 
-Status AllocationLedger::release(AllocationHandle handle) noexcept {
+Status AllocationLedger::release_seldom(AllocationHandle handle) noexcept {
   if (implementation_->is_forked()) [[unlikely]]
     return of_a_parent();
   internal::ClientLedger& ledger = implementation_->ledgers().now();

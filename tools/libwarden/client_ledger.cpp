@@ -47,7 +47,8 @@ void SessionLedgers::use(const std::shared_ptr<ClientLedger>& ledger) {
   const std::lock_guard lock(mutex_);
   if (!ledgers_.empty() && ledgers_.back() == ledger) return;
   ledgers_.push_back(ledger);
-  now_.store(ledger.get(), std::memory_order_release);  // sync: libwarden.ledger
+  now_.store(ledger.get(), std::memory_order_release);                           // sync: libwarden.ledger
+  writer_now_.store(ledger->allocations().number(), std::memory_order_release);  // sync: libwarden.writer
 }
 
 std::shared_ptr<ClientLedger> SessionLedgers::kept() const {

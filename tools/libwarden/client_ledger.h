@@ -57,6 +57,8 @@ class SessionLedgers {
   [[nodiscard]] ClientLedger& now() const noexcept {
     return *now_.load(std::memory_order_acquire);  // sync: libwarden.ledger
   }
+  // The number of now()'s writer; 0 before there is one. Threads: any.
+  [[nodiscard]] const std::atomic<std::uint64_t>& writer_now() const noexcept { return writer_now_; }
   [[nodiscard]] std::shared_ptr<ClientLedger> kept() const;
   // Records in ledgers that nobody took over.
   [[nodiscard]] std::uint64_t lost_count() const;
@@ -65,6 +67,7 @@ class SessionLedgers {
  private:
   shm::CoarseClock clock_;
   std::atomic<ClientLedger*> now_{nullptr};
+  std::atomic<std::uint64_t> writer_now_{0};
   mutable std::mutex mutex_;
   std::vector<std::shared_ptr<ClientLedger>> ledgers_;  // the last is that of now; threads may still be in the others
 };

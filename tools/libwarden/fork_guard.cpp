@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <mutex>
 
+#include <warden/allocation_words.h>
+
 namespace warden::internal {
 
 namespace {
@@ -26,6 +28,7 @@ void before_fork() { registry().mutex.lock(); }
 void after_fork_in_parent() { registry().mutex.unlock(); }
 void after_fork_in_child() {
   fork_generation_word.fetch_add(1, std::memory_order_relaxed);  // the child has one thread
+  shm::recent_shard = {};                                        // it is mapped in the parent alone
   for (ForkGuardedFds* fds : registry().guarded) fds->close_all();
   registry().mutex.unlock();
 }

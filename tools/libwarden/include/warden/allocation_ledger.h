@@ -7,6 +7,7 @@
 #include <memory>
 #include <string_view>
 
+#include <warden/allocation_words.h>
 #include <warden/result.h>
 #include <warden/session.h>
 
@@ -24,6 +25,8 @@ enum class AllocationKind : std::uint8_t {
 inline constexpr std::uint32_t kAllocationKinds = 7;
 
 enum class KernelKind : std::uint8_t { kApplication = 0, kFabric = 1, kDispatch = 2 };
+
+inline constexpr std::uint32_t kKernelKinds = 3;
 
 inline constexpr std::uint32_t kAllocationDevices = 64;
 
@@ -81,7 +84,43 @@ class AllocationLedger {
  private:
   class Implementation;
   explicit AllocationLedger(std::unique_ptr<Implementation> implementation);
-  std::unique_ptr<Implementation> implementation_;
+  // Everything that is not the ordinary case: a thread's first call, a batch of records to be fetched or given back, a
+  // label, a forked child, and errors.
+  [[nodiscard]] Result<AllocationHandle> record_seldom(std::uint32_t device, AllocationKind kind, std::uint64_t address,
+                                                       std::uint64_t size_bytes, std::uint64_t tag,
+                                                       const AllocationOptions& options) noexcept;
+  [[nodiscard]] Status release_seldom(AllocationHandle handle) noexcept;
+  // This thread has a shard of the ledger of now at hand. In a forked child it has none.
+  [[nodiscard]] bool is_at_hand() const noexcept {
+    return shm::recent_shard.writer == writer_now_->load(std::memory_order_acquire);  // sync: libwarden.writer
+  }
+
+  const std::unique_ptr<Implementation> implementation_;
+  const std::atomic<std::uint64_t>* const writer_now_;
 };
+
+// Inlined, so that arguments stay in registers and no error's room is ever made: see <warden/allocation_words.h>.
+[[gnu::always_inline]] inline Result<AllocationHandle> AllocationLedger::record(
+    std::uint32_t device, AllocationKind kind, std::uint64_t address, std::uint64_t size_bytes, std::uint64_t tag,
+    const AllocationOptions& options) noexcept {
+  const auto kind_number = static_cast<std::uint32_t>(kind);
+  const auto kernel_kind = static_cast<std::uint32_t>(options.kernel_kind);
+  const bool is_ordinary = device < kAllocationDevices && kind_number < kAllocationKinds &&
+                           kernel_kind < kKernelKinds && options.label.empty() && is_at_hand();
+  if (is_ordinary) [[likely]] {
+    const std::uint64_t what = shm::pack_what(device, kind_number, kernel_kind, 0);
+    const std::uint64_t ticket = shm::record_in(shm::recent_shard, what, address, size_bytes, tag, nullptr);
+    if (ticket != 0) [[likely]]
+      return AllocationHandle{ticket};
+  }
+  const AllocationOptions copy = options;  // so that the original need not be in memory
+  return record_seldom(device, kind, address, size_bytes, tag, copy);
+}
+
+[[gnu::always_inline]] inline Status AllocationLedger::release(AllocationHandle handle) noexcept {
+  if (is_at_hand() && shm::release_in(shm::recent_shard, handle.value) == shm::ReleaseResult::kDone) [[likely]]
+    return {};
+  return release_seldom(handle);
+}
 
 }  // namespace warden
