@@ -60,7 +60,7 @@ TEST(ShmLayout, OffsetsAreFixed) {
   EXPECT_EQ(offsetof(LedgerHeader, session_id), 24U);
   EXPECT_EQ(offsetof(LedgerHeader, acknowledged_reset_id), 64U);
   EXPECT_EQ(offsetof(LedgerHeader, records_begun), 128U);
-  EXPECT_EQ(kRecordsOffsetBytes, 8192U + (2U << 20U));
+  EXPECT_EQ(kRecordsOffsetBytes, 8192U + 64U * 33'280U);
   EXPECT_EQ(offsetof(TileAccess, x), 24U);
   EXPECT_EQ(offsetof(ResetRequest, timeout_ms), 8U);
 }
