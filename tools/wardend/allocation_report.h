@@ -14,7 +14,7 @@ struct RemainingBuffer {
   int own_pid = 0;   // what its own PID namespace calls it; 0 or the same: nothing to say
   std::string name;  // of the process
   int device = 0;
-  std::string kind;  // "DRAM", "L1", ...
+  std::string kind;         // "DRAM", "L1", ...
   std::uint64_t bytes = 0;  // of all of them
   std::uint64_t count = 1;
 };
