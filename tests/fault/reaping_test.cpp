@@ -2,11 +2,16 @@
 // Clients that die in every way there is: what they held goes, exactly, and nobody waits for them.
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <poll.h>
 #include <sched.h>
+#include <sys/ptrace.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <warden/reset.h>
 
 #include <algorithm>
+#include <atomic>
+#include <cerrno>
 #include <cstring>
 #include <future>
 #include <random>
@@ -163,31 +168,54 @@ TEST_P(Reaping, KilledWhileRecording) {
   ASSERT_TRUE(eventually([&] { return status_of(*watcher)["sessions"] == 1; }));
 }
 
-// A listener with half a gigabyte to give back is not waited for: the reset counts it dead before its memory is gone.
-TEST(ReapingOrder, ResetGoesOnBeforeTheMemoryIsGone) {
+// What the listener below shares with the test.
+struct Shared {
+  std::atomic<pid_t> other_thread{0};
+};
+
+// Listens, and sees to it that nothing but the exit program can tell of its death: its socket stays open in a child,
+// and it has a second thread, which the test traces.
+bool listen_and_be_hard_to_bury(const std::string& socket_path, Shared& shared) {
+  static RawClient* const kClient = new RawClient(socket_path);
+  const shm::Listen everything{~std::uint64_t{0}};
+  if (!kClient->greet() || !shm::send_packet(kClient->socket(), shm::request_header(shm::MessageKind::kListen, 2),
+                                             std::as_bytes(std::span(&everything, 1)))) {
+    return false;
+  }
+  if (!shm::receive_packet(kClient->socket(), kDeadline)) return false;
+  const pid_t parent = ::getpid();
+  if (::fork() == 0) {
+    const UniqueFd whole(static_cast<int>(::syscall(SYS_pidfd_open, parent, 0)));
+    pollfd gone{.fd = whole.get(), .events = POLLIN, .revents = 0};
+    while (::poll(&gone, 1, -1) < 0) {
+    }
+    ::_exit(0);
+  }
+  std::thread([&shared] {
+    shared.other_thread.store(::gettid());
+    for (;;) ::pause();
+  }).detach();
+  return test::eventually([&shared] { return shared.other_thread.load() != 0; });
+}
+
+// A listener that has begun to die is not waited for: its thread is traced and so its pidfd stays silent, its socket is
+// open elsewhere, and still the reset counts it dead and goes on.
+TEST(ReapingOrder, ResetGoesOnBeforeTheProcessIsGone) {
   Stack stack;
   const auto watcher = stack.attach("watcher");
   if (status_of(*watcher)["exit_watcher"]["mechanism"] == "pidfd") GTEST_SKIP() << "no exit program may be loaded";
   RawClient reader(stack.socket_path());
   ASSERT_TRUE(reader.greet());
-  Victim victim([&] {
-    static RawClient* const kClient = new RawClient(stack.socket_path());
-    const shm::Listen everything{~std::uint64_t{0}};
-    if (!kClient->greet() || !shm::send_packet(kClient->socket(), shm::request_header(shm::MessageKind::kListen, 2),
-                                               std::as_bytes(std::span(&everything, 1)))) {
-      return false;
-    }
-    constexpr std::size_t kTouchedBytes = 500U << 20;
-    void* memory = ::mmap(nullptr, kTouchedBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED) return false;
-    std::memset(memory, 1, kTouchedBytes);
-    return shm::receive_packet(kClient->socket(), kDeadline).has_value();
-  });
+  void* const page = ::mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  ASSERT_NE(page, MAP_FAILED);
+  auto& shared = *new (page) Shared;
+  Victim victim([&] { return listen_and_be_hard_to_bury(stack.socket_path(), shared); });
   ASSERT_TRUE(victim.is_ready());
-  const pid_t pid = victim.pid();
+  const pid_t traced = shared.other_thread.load();
+  ASSERT_EQ(::ptrace(PTRACE_SEIZE, traced, nullptr, nullptr), 0) << std::strerror(errno);
   auto report = std::async(std::launch::async, [&] {
     WarmResetOptions options;
-    options.timeout = std::chrono::hours(1);
+    options.timeout = std::chrono::seconds(30);  // then it would be `timed_out`
     return warm_reset(*stack.attach("resetter"), {}, options);
   });
   ASSERT_TRUE(eventually([&] { return reader.directory().header().active_reset_id.load() != 0; }));
@@ -195,19 +223,18 @@ TEST(ReapingOrder, ResetGoesOnBeforeTheMemoryIsGone) {
   const auto result = report.get();
   ASSERT_TRUE(result) << result.error().message;
   EXPECT_EQ(result->result, ResetResult::kOk) << result->json;
-  victim.kill();
-  std::uint64_t died = 0;
-  std::uint64_t closed = 0;
-  ASSERT_TRUE(eventually([&] {
-    for (std::uint64_t number = 0; number < reader.directory().event_count(); ++number) {
-      const auto event = reader.directory().event(number);
-      if (!event || !*event || (*event)->pid != pid) continue;
-      if ((*event)->kind == shm::EventKind::kDied) died = number;
-      if ((*event)->kind == shm::EventKind::kSessionClosed) closed = number;
-    }
-    return died != 0 && closed != 0;
-  }));
-  EXPECT_LT(died, closed);
+  ASSERT_EQ(result->listeners.size(), 1U);
+  EXPECT_EQ(result->listeners[0].outcome, "died");
+  bool closed = false;
+  for (std::uint64_t number = 0; number < reader.directory().event_count(); ++number) {
+    const auto event = reader.directory().event(number);
+    closed = closed ||
+             (event && *event && (*event)->pid == victim.pid() && (*event)->kind == shm::EventKind::kSessionClosed);
+  }
+  EXPECT_FALSE(closed) << "its session ends with its pidfd, not before";
+  EXPECT_EQ(::waitpid(traced, nullptr, __WALL), traced);
+  EXPECT_TRUE(eventually([&] { return status_of(*watcher)["sessions"] == 2; }));  // the watcher and the reader
+  ::munmap(page, sizeof(Shared));
 }
 
 // Without descriptors to spare, who comes is told so in one line, and who is there notices nothing.
