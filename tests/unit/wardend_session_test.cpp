@@ -172,6 +172,7 @@ TEST_F(Sessions, OrphanedCommandOwesUntilItIsStopped) {
   const auto session = add(command.pid(), command.pidfd());
   table_.listen(*session, 1);
   const Participants participants = announce(41);
+  session->peer_gone = true;
   session->orphaned = true;
   EXPECT_EQ(participants.at(0)->look(), Outcome::kPending);
   EXPECT_EQ(participants.at(0)->pid(), command.pid());
