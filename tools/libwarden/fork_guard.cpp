@@ -20,8 +20,8 @@ struct Registry {
 
 // Never destroyed: a fork may come after the destructors of static objects.
 Registry& registry() {
-  static auto* const instance = new Registry;
-  return *instance;
+  static auto* const kInstance = new Registry;
+  return *kInstance;
 }
 
 void before_fork() { registry().mutex.lock(); }

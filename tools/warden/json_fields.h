@@ -13,10 +13,10 @@ namespace warden::cli {
 using Json = nlohmann::json;
 
 [[nodiscard]] inline const Json& member(const Json& object, const char* key) {
-  static const Json nothing;
-  if (!object.is_object()) return nothing;
+  static const Json kNothing;
+  if (!object.is_object()) return kNothing;
   const auto found = object.find(key);
-  return found != object.end() ? *found : nothing;
+  return found != object.end() ? *found : kNothing;
 }
 
 template <typename Number>

@@ -50,7 +50,9 @@ void AllocationServer::hear() {
     is_quiet = count <= 0;
   }
   if (questions_.empty()) return;
-  if (is_quiet || Clock::now() - oldest_question_ > kQuestionPatience) answer_questions();
+  if (is_quiet || Clock::now() - oldest_question_ > kQuestionPatience) return answer_questions();
+  // The turn was over, perhaps with the last event: nobody else may ever give us another one.
+  if (!timer_is_running()) start_timer();
 }
 
 void AllocationServer::dispatch(std::uint64_t tag, std::uint32_t events) {
@@ -66,6 +68,12 @@ void AllocationServer::dispatch(std::uint64_t tag, std::uint32_t events) {
 void AllocationServer::start_timer() {
   const itimerspec schedule{{}, {0, std::chrono::nanoseconds(kSizePatience).count()}};
   (void)::timerfd_settime(timer_.get(), 0, &schedule, nullptr);
+}
+
+bool AllocationServer::timer_is_running() const {
+  itimerspec schedule{};
+  return ::timerfd_gettime(timer_.get(), &schedule) == 0 &&
+         (schedule.it_value.tv_sec != 0 || schedule.it_value.tv_nsec != 0);
 }
 
 void AllocationServer::hear_timer() {

@@ -77,6 +77,7 @@ class AllocationServer {
   [[nodiscard]] Status watch(int fd, Source source, std::uint64_t number, std::uint32_t events);
   void dispatch(std::uint64_t tag, std::uint32_t events);
   void start_timer();
+  [[nodiscard]] bool timer_is_running() const;
   void hear_timer();
 
   [[nodiscard]] static std::string connection_name(std::uint64_t id);
