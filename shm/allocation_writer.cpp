@@ -123,7 +123,7 @@ bool AllocationWriter::release(AllocationTicket ticket) noexcept {
 
 AllocationTicket AllocationWriter::record_with(const ShardView& mine, const NewAllocation& allocation) noexcept {
   std::uint64_t label[kAllocationLabelBytes / sizeof(std::uint64_t)] = {};
-  std::memcpy(label, allocation.label.data(), std::min(allocation.label.size(), sizeof(label)));
+  allocation.label.copy(reinterpret_cast<char*>(label), sizeof(label));
   const std::uint64_t what = pack_what(allocation.device, static_cast<std::uint32_t>(allocation.kind),
                                        static_cast<std::uint32_t>(allocation.kernel_kind), 0);
   while (true) {

@@ -73,7 +73,7 @@ inline void store_event_words(EventRecord& slot, const EventHead& head, std::str
   for (std::size_t done = 0;; done += kWordBytes) {
     const std::string_view part = text.substr(std::min(done, text.size()), kWordBytes);
     std::uint64_t word = 0;
-    std::memcpy(&word, part.data(), part.size());
+    part.copy(reinterpret_cast<char*>(&word), kWordBytes);
     event_words::store(start + offsetof(EventRecord, text) + done, word);
     if (part.size() < kWordBytes) return;  // its NUL is in this word
   }

@@ -147,7 +147,8 @@ TEST(AllocationListing, SurvivesNonsense) {
   const std::vector<json> nonsense = {nullptr, 3, -1, "x", true, json::array({1, "x"}), {{"x", 1}}, 1.5};
   for (const json& wrong : nonsense) {
     EXPECT_TRUE(parse_allocations(json{{"processes", {wrong}}, {"devices", wrong}}.dump()));
-    for (const auto& [key, value] : sample()["processes"][0].items()) {
+    const json process = sample()["processes"][0];
+    for (const auto& [key, value] : process.items()) {
       json document = sample();
       document["processes"][0][key] = wrong;
       const auto listing = parse_allocations(document.dump());
