@@ -201,8 +201,8 @@ TEST(AllocationKill, BehindEveryInstruction) {
     ASSERT_TRUE(WIFSTOPPED(status) && WSTOPSIG(status) == SIGTRAP) << status;
     ASSERT_NO_FATAL_FAILURE(expect_exact(*reader, *shadows, 1)) << "instruction " << step;
   }
-  // Unoptimised and with a sanitizer an operation takes some 1,400 instructions.
-  EXPECT_GT(shadows->threads[0].done.load(), before + instructions / 4000) << "it did not get far";
+  // Unoptimised and with a sanitizer an operation takes a few thousand instructions.
+  EXPECT_GT(shadows->threads[0].done.load(), before + instructions / 10000) << "it did not get far";
 }
 
 // Proves it for real deaths of processes with one and with several threads, at random moments, thousands of times.
