@@ -39,6 +39,12 @@ enum class MessageKind : std::uint16_t {
   kListSessions = 15,     // no body; replied with JSON text
   kListAllocations = 16,  // ListAllocations; replied with JSON text
   kStatus = 17,           // no body; replied with JSON text
+  kReserveWindow = 18,    // ReserveWindow; replied with WindowReserved
+  kReleaseWindow = 19,    // ReleaseWindow; no body in the reply, also when there is no such window
+  kMapDma = 20,           // MapDma; replied with DmaMapped and the memory's descriptor
+  kUnmapDma = 21,         // UnmapDma; no body in the reply, also when there is no such buffer
+  kBatch = 22,            // Batch, its operations, the data of its writes; replied with BatchResult and what follows it
+  kDirectGrant = 23,      // DirectGrant; replied with DirectGranted and its descriptors
 };
 
 // JSON replies longer than this travel in a sealed memfd (one descriptor, empty tail).
@@ -153,5 +159,118 @@ struct ExtendGranted {
   std::uint32_t reserved;
 };
 static_assert(sizeof(ExtendGranted) == 8);
+
+// Windows and buffers are named by a number of the client's choice, never 0 and never used again in its session: a
+// request that is repeated means the same one.
+struct ReserveWindow {
+  std::uint32_t device_index;
+  std::uint8_t size;       // WindowClass
+  std::uint8_t noc;        // 0 or 1
+  std::uint8_t ordering;   // WindowOrdering
+  std::uint8_t multicast;  // 1: to every Tensix tile of the rectangle; write only
+  std::uint64_t epoch;
+  std::uint64_t number;
+  std::uint64_t base;  // address in the tile, a multiple of the window's size
+  std::uint8_t x, y;   // or the first corner of a rectangle
+  std::uint8_t last_x, last_y;
+  std::uint32_t reserved;
+};
+static_assert(sizeof(ReserveWindow) == 40);
+
+enum class WindowClass : std::uint8_t { k1M = 0, k2M = 1, k16M = 2 };
+enum class WindowOrdering : std::uint8_t { kDefault = 0, kStrict = 1, kPosted = 2 };
+
+struct WindowReserved {
+  std::uint64_t size_bytes;
+};
+static_assert(sizeof(WindowReserved) == 8);
+
+struct ReleaseWindow {
+  std::uint64_t number;
+};
+static_assert(sizeof(ReleaseWindow) == 8);
+
+struct MapDma {
+  std::uint32_t device_index;
+  std::uint32_t reserved;
+  std::uint64_t epoch;
+  std::uint64_t number;
+  std::uint64_t size_bytes;  // a multiple of the page size
+};
+static_assert(sizeof(MapDma) == 32);
+
+struct DmaMapped {
+  std::uint64_t iova;
+  std::uint64_t size_bytes;
+  std::uint64_t address;  // where a core of the card finds the buffer: at this address of the tile
+  std::uint8_t x, y;
+  std::uint8_t reserved[6];
+};
+static_assert(sizeof(DmaMapped) == 32);
+
+struct UnmapDma {
+  std::uint64_t number;
+};
+static_assert(sizeof(UnmapDma) == 8);
+
+inline constexpr std::size_t kMaxBatchOperations = 512;
+inline constexpr std::size_t kMaxBatchBytes = 32 * 1024;  // of data written, and of data read, by one batch
+inline constexpr std::size_t kMaxBatchTextBytes = 1024;
+inline constexpr std::uint32_t kBatchNotRun = ~std::uint32_t{0};
+
+enum class BatchKind : std::uint32_t {
+  kRead = 1,
+  kWrite = 2,
+  kRead32 = 3,
+  kWrite32 = 4,
+  kBroadcast = 5,
+  kWindowRead = 6,
+  kWindowWrite = 7,
+  kWindowRead32 = 8,
+  kWindowWrite32 = 9,
+};
+
+// Followed by the operations, then by the data of all writes, end to end in their order.
+struct Batch {
+  std::uint32_t device_index;
+  std::uint32_t operation_count;
+  std::uint64_t epoch;
+};
+static_assert(sizeof(Batch) == 16);
+
+struct BatchOperation {
+  std::uint32_t kind;          // BatchKind
+  std::uint32_t length_bytes;  // 4 for words
+  std::uint64_t address;       // in the tile, or the offset in the window
+  std::uint64_t window;        // its number, or 0
+  std::uint8_t x, y;           // or the first corner of a rectangle
+  std::uint8_t last_x, last_y;
+  std::uint32_t reserved;
+};
+static_assert(sizeof(BatchOperation) == 32);
+
+// Followed by one std::uint32_t an operation (0, a warden::Code, or kBatchNotRun for those behind the first failure),
+// the data of the reads that were done, end to end, and the failure's text.
+struct BatchResult {
+  std::uint32_t operation_count;
+  std::uint32_t done_count;  // the first operation that failed; operation_count: none did
+  std::uint32_t data_bytes;
+  std::uint32_t text_bytes;
+};
+static_assert(sizeof(BatchResult) == 16);
+
+// For operators: the card itself, to be driven with the driver. A second grant ends the first.
+struct DirectGrant {
+  std::uint32_t device_index;
+  std::uint32_t reserved;
+  std::uint64_t epoch;
+};
+static_assert(sizeof(DirectGrant) == 16);
+
+// The descriptors of the reply are those that vfio::adopt() takes under this name.
+struct DirectGranted {
+  char name[kDeviceNameBytes];
+};
+static_assert(sizeof(DirectGranted) == 240);
 
 }  // namespace warden::shm

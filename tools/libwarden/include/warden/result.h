@@ -77,6 +77,7 @@ using Status = Result<void>;
     case ENODEV:
     case ENXIO: return Code::kNotFound;
     case EBUSY:
+    case EEXIST:
     case EADDRINUSE: return Code::kBusy;
     case ETIMEDOUT:
     case EAGAIN: return Code::kTimeout;
