@@ -45,8 +45,10 @@ Status check_ledger(const LedgerHeader& header) {
   const bool is_complete = header.header_bytes == sizeof(LedgerHeader) && header.total_bytes == kLedgerBytes;
   const bool has_places = header.shards_offset_bytes == kShardsOffsetBytes &&
                           header.blocks_offset_bytes == kBlocksOffsetBytes &&
-                          header.records_offset_bytes == kRecordsOffsetBytes;
-  const bool has_counts = header.shard_count == kShardCount && header.record_count == kAllocationRecords;
+                          header.records_offset_bytes == kRecordsOffsetBytes &&
+                          header.death_actions_offset_bytes == kDeathActionsOffsetBytes;
+  const bool has_counts = header.shard_count == kShardCount && header.record_count == kAllocationRecords &&
+                          header.death_action_count == kDeathActions;
   if (is_known && is_complete && has_places && has_counts) return {};
   return fail(Code::kProtocol, "ledger: wrong magic, version or layout; use matching wardend and libwarden");
 }
@@ -95,6 +97,8 @@ Result<LedgerReader> LedgerReader::create(std::uint64_t session_id) {
   header.records_offset_bytes = kRecordsOffsetBytes;
   header.shard_count = kShardCount;
   header.record_count = kAllocationRecords;
+  header.death_actions_offset_bytes = kDeathActionsOffsetBytes;
+  header.death_action_count = kDeathActions;
   auto memory = create_with("warden-ledger", kLedgerBytes, header);
   if (!memory) return std::unexpected(std::move(memory).error());
   return map(std::move(*memory));

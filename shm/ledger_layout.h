@@ -4,16 +4,18 @@
 #pragma once
 
 #include "shm/allocation_layout.h"
+#include "shm/death_action_layout.h"
 #include "shm/directory_layout.h"
 
 namespace warden::shm {
 
 inline constexpr std::uint64_t kLedgerMagic = 0x4745'444c'4452'4157;  // "WARDLDEG"
-inline constexpr std::uint32_t kLedgerVersion = 3;
+inline constexpr std::uint32_t kLedgerVersion = 4;
 
 // Writer: the one client it was given to (single words, so no lock). Reader: wardend, read-only, a copy at a time.
 //
-//   header (one page) | shards | blocks | records       see allocation_layout.h
+//   header (one page) | shards | blocks | records | death actions
+//                       see allocation_layout.h     see death_action_layout.h
 struct alignas(64) LedgerHeader {
   std::uint64_t magic;  // all but the session are filled in before the hand-over and never change
   std::uint32_t version;
@@ -35,22 +37,32 @@ struct alignas(64) LedgerHeader {
   Word64 records_begun;  // no record from here on was ever used. sync: ledger.records_begun
   Word64 dropped;        // allocations that were not recorded, because the table was full
   std::uint64_t reserved2[6];
+
+  // -- own cache line --
+  std::uint64_t death_actions_offset_bytes;  // this and the next as in the first line
+  std::uint32_t death_action_count;
+  std::uint32_t reserved3;
+  Word64 death_actions_begun;  // no record from here on was ever used. sync: ledger.death_actions_begun
+  std::uint64_t reserved4[5];
 };
-static_assert(sizeof(LedgerHeader) == 192);
+static_assert(sizeof(LedgerHeader) == 256);
 static_assert(offsetof(LedgerHeader, session_id) == 24);
 static_assert(offsetof(LedgerHeader, acknowledged_reset_id) == 64);
 static_assert(offsetof(LedgerHeader, records_begun) == 128);
+static_assert(offsetof(LedgerHeader, death_actions_begun) == 208);
 
 inline constexpr std::size_t kPageBytes = 4096;
 inline constexpr std::size_t kShardsOffsetBytes = kPageBytes;
 inline constexpr std::size_t kBlocksOffsetBytes = kShardsOffsetBytes + kShardCount * sizeof(AllocationShard);
 inline constexpr std::size_t kRecordsOffsetBytes =
     kBlocksOffsetBytes + std::size_t{kShardCount} * sizeof(AllocationShardBlock);
-inline constexpr std::size_t kLedgerBytes =
+inline constexpr std::size_t kDeathActionsOffsetBytes =
     kRecordsOffsetBytes + std::size_t{kAllocationRecords} * sizeof(AllocationRecord);
+inline constexpr std::size_t kLedgerBytes =
+    kDeathActionsOffsetBytes + std::size_t{kDeathActions} * sizeof(DeathActionRecord);
 static_assert(sizeof(LedgerHeader) <= kPageBytes);
 static_assert(kBlocksOffsetBytes % kPageBytes == 0 && kRecordsOffsetBytes % kPageBytes == 0);
-static_assert(kLedgerBytes % kPageBytes == 0);
+static_assert(kDeathActionsOffsetBytes % kPageBytes == 0 && kLedgerBytes % kPageBytes == 0);
 
 inline constexpr std::uint64_t kDoorbellMagic = 0x4c4c'4542'4452'4157;  // "WARDBELL"
 inline constexpr std::uint32_t kDoorbellVersion = 1;
