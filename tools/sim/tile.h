@@ -13,53 +13,13 @@
 #include "tools/sim/clock.h"
 #include "tools/sim/grid.h"
 #include "tools/sim/memory.h"
+#include "tools/sim/niu.h"
 
 namespace warden::sim {
 
 inline constexpr std::uint64_t kTensixL1Bytes = 1464 * 1024;
 inline constexpr std::uint64_t kEthernetL1Bytes = 256 * 1024;
 inline constexpr std::uint64_t kDramBankBytes = 2ULL << 30;
-
-// One NoC interface's registers: identity, and storage for what is configured. Offsets inside its page.
-class NiuRegisters {
- public:
-  static constexpr std::uint64_t kSizeBytes = 0x1000;
-
-  NiuRegisters(const Grid& grid, Coordinate tile, bool noc1) : grid_(grid), tile_(tile), noc1_(noc1) {}
-  [[nodiscard]] std::uint32_t read_word(std::uint64_t offset) const;
-  void write_word(std::uint64_t offset, std::uint32_t value);
-  void reset() { stored_.clear(); }
-
- private:
-  [[nodiscard]] std::uint32_t node_id() const noexcept;
-  [[nodiscard]] std::uint32_t endpoint_id() const noexcept;
-
-  const Grid& grid_;
-  Coordinate tile_;
-  bool noc1_;
-  std::map<std::uint64_t, std::uint32_t> stored_;
-};
-
-// A pair of them, and where a tile shows them.
-class NiuPair {
- public:
-  NiuPair(const Grid& grid, Coordinate tile, std::uint64_t noc0_begin, std::uint64_t noc1_begin)
-      : noc0_(grid, tile, false), noc1_(grid, tile, true), noc0_begin_(noc0_begin), noc1_begin_(noc1_begin) {}
-
-  [[nodiscard]] bool contains(std::uint64_t address, std::size_t length) const noexcept;
-  // contains(address, length) holds.
-  void read(std::uint64_t address, std::span<std::byte> into) const;
-  [[nodiscard]] Access write(std::uint64_t address, std::span<const std::byte> from);
-  void reset();
-
-  [[nodiscard]] NiuRegisters& of(bool noc1) noexcept { return noc1 ? noc1_ : noc0_; }
-
- private:
-  NiuRegisters noc0_;
-  NiuRegisters noc1_;
-  std::uint64_t noc0_begin_;
-  std::uint64_t noc1_begin_;
-};
 
 // Addresses are 36 bits wide. A failed access leaves `into` as it was.
 class Tile {
