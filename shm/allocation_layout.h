@@ -8,6 +8,7 @@
 // memory. The words, and the order in which they are stored: <warden/allocation_words.h>.
 #pragma once
 
+#include <warden/allocation_kind.h>
 #include <warden/allocation_words.h>
 
 #include "shm/directory_layout.h"
@@ -16,28 +17,13 @@ namespace warden::shm {
 
 static_assert(kAllocationDevices == kDeviceCapacity);
 
-// The values are part of the layout: append, never renumber.
-enum class AllocationKind : std::uint8_t {
-  kDram = 0,
-  kL1 = 1,
-  kSystemMemory = 2,
-  kL1Small = 3,
-  kTrace = 4,
-  kCircularBuffer = 5,
-  kKernel = 6,
-};
-inline constexpr std::uint32_t kAllocationKinds = 7;
-
-enum class KernelKind : std::uint8_t { kApplication = 0, kFabric = 1, kDispatch = 2 };
-inline constexpr std::uint32_t kKernelKinds = 3;
+using warden::AllocationKind;
+using warden::AllocationSum;
+using warden::kAllocationKinds;
+using warden::KernelKind;
+using warden::kKernelKinds;
 
 inline constexpr std::size_t kAllocationLabelBytes = 16;  // not terminated when it is full
 static_assert(kAllocationKinds <= kCellsPerDevice);
-
-// Count and bytes modulo 2^64.
-struct AllocationSum {
-  std::uint64_t count = 0;
-  std::uint64_t bytes = 0;
-};
 
 }  // namespace warden::shm

@@ -12,23 +12,6 @@ namespace warden {
 
 namespace {
 
-template <typename Public, typename Shared>
-constexpr bool same(Public one, Shared other) {
-  return static_cast<unsigned>(one) == static_cast<unsigned>(other);
-}
-static_assert(same(AllocationKind::kDram, shm::AllocationKind::kDram));
-static_assert(same(AllocationKind::kL1, shm::AllocationKind::kL1));
-static_assert(same(AllocationKind::kSystemMemory, shm::AllocationKind::kSystemMemory));
-static_assert(same(AllocationKind::kL1Small, shm::AllocationKind::kL1Small));
-static_assert(same(AllocationKind::kTrace, shm::AllocationKind::kTrace));
-static_assert(same(AllocationKind::kCircularBuffer, shm::AllocationKind::kCircularBuffer));
-static_assert(same(AllocationKind::kKernel, shm::AllocationKind::kKernel));
-static_assert(same(KernelKind::kApplication, shm::KernelKind::kApplication));
-static_assert(same(KernelKind::kFabric, shm::KernelKind::kFabric));
-static_assert(same(KernelKind::kDispatch, shm::KernelKind::kDispatch));
-static_assert(kAllocationKinds == shm::kAllocationKinds && kAllocationDevices == shm::kDeviceCapacity);
-static_assert(kKernelKinds == shm::kKernelKinds);
-
 // Errors are rare, and their texts must not be in the way of what is not.
 [[gnu::cold, gnu::noinline]] std::unexpected<Error> of_a_parent() {
   return fail(Code::kDisconnected, "this process was forked from the one that attached; attach anew");
@@ -100,8 +83,8 @@ Result<AllocationHandle> AllocationLedger::record_seldom(std::uint32_t device, A
     return invalid(device, kind, options.kernel_kind);
   internal::ClientLedger& ledger = implementation_->ledgers().now();
   const auto ticket = ledger.allocations().record({.device = device,
-                                                   .kind = static_cast<shm::AllocationKind>(kind),
-                                                   .kernel_kind = static_cast<shm::KernelKind>(options.kernel_kind),
+                                                   .kind = kind,
+                                                   .kernel_kind = options.kernel_kind,
                                                    .address = address,
                                                    .size_bytes = size_bytes,
                                                    .tag = tag,
@@ -125,12 +108,7 @@ Result<AllocationTotals> AllocationLedger::totals() {
   const auto read = implementation_->ledgers().now().reader().totals();
   if (!read) return std::unexpected(read.error());
   AllocationTotals totals;
-  for (std::uint32_t device = 0; device < kAllocationDevices; ++device) {
-    for (std::uint32_t kind = 0; kind < kAllocationKinds; ++kind) {
-      const shm::AllocationSum& sum = read->cells[device][kind];
-      totals.cells[device][kind] = {sum.count, sum.bytes};
-    }
-  }
+  totals.cells = read->cells;
   totals.dropped = read->dropped;
   totals.lost = implementation_->ledgers().lost_count();
   totals.settled = read->settled;

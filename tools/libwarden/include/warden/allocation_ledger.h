@@ -7,28 +7,14 @@
 #include <memory>
 #include <string_view>
 
+#include <warden/allocation_kind.h>
 #include <warden/allocation_words.h>
 #include <warden/result.h>
 #include <warden/session.h>
 
 namespace warden {
 
-enum class AllocationKind : std::uint8_t {
-  kDram = 0,
-  kL1 = 1,
-  kSystemMemory = 2,
-  kL1Small = 3,
-  kTrace = 4,
-  kCircularBuffer = 5,
-  kKernel = 6,
-};
-inline constexpr std::uint32_t kAllocationKinds = 7;
-
-enum class KernelKind : std::uint8_t { kApplication = 0, kFabric = 1, kDispatch = 2 };
-
-inline constexpr std::uint32_t kKernelKinds = 3;
-
-inline constexpr std::uint32_t kAllocationDevices = 64;
+using shm::kAllocationDevices;
 
 // Names one recorded allocation; 0 names none. Plain data; of no use in another process.
 struct AllocationHandle {
@@ -38,11 +24,6 @@ struct AllocationHandle {
 struct AllocationOptions {
   std::string_view label{};                           // for listings; the first 16 bytes are kept
   KernelKind kernel_kind = KernelKind::kApplication;  // of AllocationKind::kKernel
-};
-
-struct AllocationSum {
-  std::uint64_t count = 0;
-  std::uint64_t bytes = 0;
 };
 
 // What this process holds by its own records.
