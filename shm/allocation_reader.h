@@ -51,9 +51,9 @@ struct SnapshotSummary {
 // it. Borrows the descriptor; cheap to make and to copy. Threads: any.
 //
 // Of a dead client everything is exact, wherever it was killed. Of a live one: totals() are those of one instant when
-// `settled`; else the client went on through several looks, each shard is exact for an instant of its own, and a sum
-// may be off by what was done in between. for_each_live() shows only records that did not change between two looks,
-// and those that were live throughout are all among them.
+// `settled`; else the client went on through several looks, and a sum may be off by what was done during the last of
+// them. for_each_live() shows only records that did not change between two looks, and those that were live throughout
+// are all among them.
 class AllocationReader {
  public:
   explicit AllocationReader(int ledger_fd) noexcept : fd_(ledger_fd) {}
