@@ -30,8 +30,9 @@ Result<sockaddr_un> address_of(const std::string& path) {
   return address;
 }
 
-Result<UniqueFd> new_socket() {
-  UniqueFd fd(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+Result<UniqueFd> new_socket(SocketType type) {
+  const int kind = type == SocketType::kStream ? SOCK_STREAM : SOCK_SEQPACKET;
+  UniqueFd fd(::socket(AF_UNIX, kind | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!fd) return fail_errno("socket");
   return fd;
 }
@@ -40,14 +41,24 @@ int bind_to(int socket, const sockaddr_un& address) {
   return ::bind(socket, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0 ? 0 : errno;
 }
 
+Result<UniqueFd> connect_as(SocketType type, const std::string& path) {
+  const auto address = address_of(path);
+  if (!address) return std::unexpected(address.error());
+  auto fd = new_socket(type);
+  if (!fd) return fd;
+  if (::connect(fd->get(), reinterpret_cast<const sockaddr*>(&*address), sizeof(*address)) == 0) return fd;
+  if (errno == EAGAIN) return fail(Code::kBusy, "connect to " + path + ": too many are waiting to be let in");
+  return fail_errno("connect to " + path);
+}
+
 // Removes a socket file that nobody answers; anything else stays.
-Status remove_stale(const std::string& path) {
+Status remove_stale(const std::string& path, SocketType type) {
   struct stat status{};
   if (::lstat(path.c_str(), &status) != 0) return errno == ENOENT ? Status{} : fail_errno("look at " + path);
   if (!S_ISSOCK(status.st_mode)) {
     return fail(Code::kBusy, path + " exists and is not a socket; remove it or choose another path");
   }
-  const auto answer = connect_to(path);
+  const auto answer = connect_as(type, path);
   if (answer || answer.error().code == Code::kBusy) {
     return fail(Code::kBusy, path + " is in use by a running process; stop it or choose another path");
   }
@@ -137,14 +148,14 @@ Result<Packet> receive_now(int socket) {
 
 }  // namespace
 
-Result<UniqueFd> listen_at(const std::string& path) {
+Result<UniqueFd> listen_at(const std::string& path, SocketType type) {
   const auto address = address_of(path);
   if (!address) return std::unexpected(address.error());
-  auto fd = new_socket();
+  auto fd = new_socket(type);
   if (!fd) return fd;
   int error_number = bind_to(fd->get(), *address);
   if (error_number == EADDRINUSE) {
-    if (auto removed = remove_stale(path); !removed) return wrap(std::move(removed).error(), "listen at " + path);
+    if (auto removed = remove_stale(path, type); !removed) return wrap(std::move(removed).error(), "listen at " + path);
     error_number = bind_to(fd->get(), *address);
   }
   if (error_number != 0) return fail_errno("listen at " + path, error_number);
@@ -153,15 +164,7 @@ Result<UniqueFd> listen_at(const std::string& path) {
   return fd;
 }
 
-Result<UniqueFd> connect_to(const std::string& path) {
-  const auto address = address_of(path);
-  if (!address) return std::unexpected(address.error());
-  auto fd = new_socket();
-  if (!fd) return fd;
-  if (::connect(fd->get(), reinterpret_cast<const sockaddr*>(&*address), sizeof(*address)) == 0) return fd;
-  if (errno == EAGAIN) return fail(Code::kBusy, "connect to " + path + ": too many are waiting to be let in");
-  return fail_errno("connect to " + path);
-}
+Result<UniqueFd> connect_to(const std::string& path) { return connect_as(SocketType::kPackets, path); }
 
 Status send_packet(int socket, const Header& header, std::span<const std::byte> body, std::span<const std::byte> tail,
                    std::span<const int> fds) {

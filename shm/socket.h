@@ -24,9 +24,11 @@ struct Packet {
   std::vector<UniqueFd> fds;
 };
 
+enum class SocketType : std::uint8_t { kPackets, kStream };
+
 // A listening socket at `path`: a stale socket file is replaced, one that answers is kBusy, its folder must exist.
 // Mode 0666: who may do what is decided by who connects.
-[[nodiscard]] Result<UniqueFd> listen_at(const std::string& path);
+[[nodiscard]] Result<UniqueFd> listen_at(const std::string& path, SocketType type = SocketType::kPackets);
 [[nodiscard]] Result<UniqueFd> connect_to(const std::string& path);
 
 // Header, body and tail as one packet. Never blocks: kBusy when the peer's queue is full, kDisconnected when it is

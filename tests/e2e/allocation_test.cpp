@@ -178,7 +178,7 @@ TEST(AllocationSocket, IsNotTakenFromOthers) {
   Process second({std::string(WARDEN_BIN_DIR) + "/wardend", "--socket", host.directory() + "/second.sock", "--state",
                   host.directory() + "/second", "--allocation-server", host.path()});
   EXPECT_EQ(second.wait(), 1);
-  EXPECT_THAT(second.err(), HasSubstr("another server answers"));
+  EXPECT_THAT(second.err(), HasSubstr("in use by a running process"));
   EXPECT_TRUE(host.dump().end);
 }
 

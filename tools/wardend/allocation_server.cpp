@@ -19,7 +19,6 @@ namespace warden::daemon {
 namespace {
 
 constexpr unsigned kSourceShift = 56;
-constexpr std::uint32_t kPeerEvents = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
 
 constexpr std::chrono::milliseconds kTurn{5};               // of one call: the worker has others to serve
 constexpr std::chrono::milliseconds kQuestionPatience{50};  // a question is answered though others never fall silent

@@ -6,6 +6,8 @@
 // book and a pidfd for each process.
 #pragma once
 
+#include <sys/epoll.h>
+
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -37,7 +39,7 @@ class AllocationServer {
     std::function<void(std::uint64_t client_id, int pidfd)> watch;
     std::function<void(std::uint64_t client_id)> forget;
   };
-  // kBusy: another server answers at the path.
+  // kBusy: a running process answers at the path.
   [[nodiscard]] static Result<std::unique_ptr<AllocationServer>> open(Parts parts, KeptTable& kept, KeeperLink& keeper);
   AllocationServer(const AllocationServer&) = delete;
   AllocationServer& operator=(const AllocationServer&) = delete;
@@ -55,6 +57,7 @@ class AllocationServer {
  private:
   using Clock = std::chrono::steady_clock;
   enum class Source : std::uint64_t { kListener, kTimer, kConnection, kPidfd };
+  static constexpr std::uint32_t kPeerEvents = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
   enum class Heard : std::uint8_t { kMore, kNothing, kDropped };
   struct Peer {
     AllocationConnection connection;

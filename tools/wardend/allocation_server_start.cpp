@@ -3,16 +3,13 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/timerfd.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <array>
-#include <cstring>
 #include <nlohmann/json.hpp>
 
+#include "shm/socket.h"
 #include "tools/wardend/allocation_server.h"
 
 namespace warden::daemon {
@@ -22,47 +19,13 @@ using nlohmann::json;
 constexpr std::string_view kServerName = "allocation-server";
 constexpr std::string_view kConnectionPrefix = "allocation-connection/";
 
-Result<sockaddr_un> address_of(const std::string& path) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (path.size() >= sizeof(address.sun_path)) return fail(Code::kInvalidArgument, path + " is too long for a socket");
-  std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
-  return address;
-}
-
-// Answered: somebody serves there. What is no socket is somebody's file.
-Status remove_stale(const std::string& path, const sockaddr_un& address) {
-  struct stat status{};
-  if (::lstat(path.c_str(), &status) != 0) return errno == ENOENT ? Status() : fail_errno("look at " + path);
-  if (!S_ISSOCK(status.st_mode)) return fail(Code::kBusy, path + " is there and no socket; remove it");
-  const UniqueFd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (::connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0 || errno == EAGAIN) {
-    return fail(Code::kBusy, "another server answers at " + path + "; stop it or choose another path");
-  }
-  if (::unlink(path.c_str()) != 0) return fail_errno("remove stale socket " + path);
-  return {};
-}
-
-// For everybody: who may do what is decided by who connects.
-Result<UniqueFd> listen_for_streams(const std::string& path) {
-  const auto address = address_of(path);
-  if (!address) return std::unexpected(address.error());
-  if (Status removed = remove_stale(path, *address); !removed) return std::unexpected(removed.error());
-  UniqueFd listener(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (!listener || ::bind(listener.get(), reinterpret_cast<const sockaddr*>(&*address), sizeof(*address)) != 0 ||
-      ::chmod(path.c_str(), 0666) != 0 || ::listen(listener.get(), SOMAXCONN) != 0) {
-    return fail_errno("listen at " + path);
-  }
-  return listener;
-}
-
 struct Ground {
   UniqueFd listener;
   AllocationDesk desk;
 };
 
 Result<Ground> lay_ground(const std::string& path, KeeperLink& keeper) {
-  auto listener = listen_for_streams(path);
+  auto listener = shm::listen_at(path, shm::SocketType::kStream);
   if (!listener) return std::unexpected(std::move(listener).error());
   auto desk = AllocationDesk::create();
   if (!desk) return std::unexpected(std::move(desk).error());
@@ -145,7 +108,7 @@ void AllocationServer::restore_connections(KeptTable& kept) {
     const auto connection = parse_connection(entry);
     const std::uint64_t id = connection ? desk_.row(connection->row).connection : 0;
     if (id == 0 || connection_name(id) != name ||
-        !watch(entry.fds.front().get(), Source::kConnection, id, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)) {
+        !watch(entry.fds.front().get(), Source::kConnection, id, kPeerEvents)) {
       spdlog::error("{} is lost{}", name, connection ? "" : ": " + connection.error().message);
       (void)keeper_.drop(name);
       continue;
