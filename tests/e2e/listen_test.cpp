@@ -67,6 +67,22 @@ class Listen : public testing::Test {
     return line ? static_cast<pid_t>(std::stol(line->substr(line->find("pid ") + 4))) : 0;
   }
 
+  // A command that goes on until it is killed, found paused by a reset that ends after release().
+  struct Paused {
+    Process command;
+    pid_t pid;
+    Process reset;
+  };
+  Paused pause_loop() {
+    hold_resets();
+    Process command = listen("pause", kLoop);
+    const pid_t pid = printed_pid(command);
+    Process reset = this->reset();
+    EXPECT_TRUE(command.wait_for_line("reset 1: paused")) << command.output();
+    return {std::move(command), pid, std::move(reset)};
+  }
+  static inline const std::vector<std::string> kLoop = {"sh", "-c", "echo pid $$; while :; do sleep 0.01; done"};
+
   Host host_;
   std::optional<Process> blocker_;
 };
@@ -94,11 +110,7 @@ TEST_F(Listen, PausesTheWholeTree) {
 
 // The wrapper is killed while its command is paused: the command stays paused until the reset has ended, then goes on.
 TEST_F(Listen, CommandGoesOnAfterTheWrapperWasKilled) {
-  hold_resets();
-  Process command = listen("pause", {"sh", "-c", "echo pid $$; while :; do sleep 0.01; done"});
-  const pid_t pid = printed_pid(command);
-  Process reset = this->reset();
-  ASSERT_TRUE(command.wait_for_line("reset 1: paused")) << command.output();
+  auto [command, pid, reset] = pause_loop();
   command.signal(SIGKILL);
   EXPECT_EQ(command.wait(), 137);
   EXPECT_TRUE(stopped(pid));
@@ -110,11 +122,7 @@ TEST_F(Listen, CommandGoesOnAfterTheWrapperWasKilled) {
 
 // The guard behind the wrapper is killed while the command is paused: another one takes over.
 TEST_F(Listen, CommandGoesOnAfterTheGuardWasKilled) {
-  hold_resets();
-  Process command = listen("pause", {"sh", "-c", "echo pid $$; while :; do sleep 0.01; done"});
-  const pid_t pid = printed_pid(command);
-  Process reset = this->reset();
-  ASSERT_TRUE(command.wait_for_line("reset 1: paused")) << command.output();
+  auto [command, pid, reset] = pause_loop();
   const auto guards = children_of(command.pid());
   ASSERT_EQ(guards.size(), 1U);
   ::kill(guards.front(), SIGKILL);
@@ -158,7 +166,7 @@ TEST_F(Listen, CommandGoesOnAfterBothWereKilled) {
 
 // The wrapper is killed while nothing is reset: the next reset still finds the command paused.
 TEST_F(Listen, GuardsOnAfterTheWrapperWasKilled) {
-  Process command = listen("pause", {"sh", "-c", "echo pid $$; while :; do sleep 0.01; done"});
+  Process command = listen("pause", kLoop);
   const pid_t pid = printed_pid(command);
   ASSERT_TRUE(runs(pid)) << command.output();
   command.signal(SIGKILL);
@@ -196,11 +204,7 @@ TEST_F(Listen, StaysStoppedAfterCtrlZ) {
 
 // A paused command that somebody continues is stopped again before the reset goes on.
 TEST_F(Listen, StopsAgainWhatSomebodyContinues) {
-  hold_resets();
-  Process command = listen("pause", {"sh", "-c", "echo pid $$; while :; do sleep 0.01; done"});
-  const pid_t pid = printed_pid(command);
-  Process reset = this->reset();
-  ASSERT_TRUE(command.wait_for_line("reset 1: paused")) << command.output();
+  auto [command, pid, reset] = pause_loop();
   ::kill(pid, SIGCONT);
   EXPECT_TRUE(eventually([&] { return stopped(pid); }));
   release();
@@ -212,11 +216,7 @@ TEST_F(Listen, StopsAgainWhatSomebodyContinues) {
 
 // A command that is killed while it is paused owes nothing more, and the wrapper ends as it did.
 TEST_F(Listen, CommandMayDieWhilePaused) {
-  hold_resets();
-  Process command = listen("pause", {"sh", "-c", "echo pid $$; while :; do sleep 0.01; done"});
-  const pid_t pid = printed_pid(command);
-  Process reset = this->reset();
-  ASSERT_TRUE(command.wait_for_line("reset 1: paused")) << command.output();
+  auto [command, pid, reset] = pause_loop();
   ::kill(pid, SIGKILL);
   EXPECT_EQ(command.wait(), 137);
   release();
@@ -225,11 +225,7 @@ TEST_F(Listen, CommandMayDieWhilePaused) {
 
 // wardend dies with the reset: the command is told by its successor, or goes on without it.
 TEST_F(Listen, CommandGoesOnAfterWardendDied) {
-  hold_resets();
-  Process command = listen("pause", {"sh", "-c", "echo pid $$; while :; do sleep 0.01; done"});
-  const pid_t pid = printed_pid(command);
-  Process reset = this->reset();
-  ASSERT_TRUE(command.wait_for_line("reset 1: paused")) << command.output();
+  auto [command, pid, reset] = pause_loop();
   ::kill(-host_.daemon().pid(), SIGKILL);  // keeper and worker
   ASSERT_TRUE(host_.start_daemon()) << host_.why();
   EXPECT_TRUE(eventually([&] { return runs(pid); })) << command.output();

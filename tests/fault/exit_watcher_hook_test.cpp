@@ -64,6 +64,18 @@ class ExitHookTest : public ExitWatcherTest {
   }
 };
 
+// Holds so much memory that it is long dead before its pidfd says so.
+Victim slow_to_die() {
+  Gate touched;
+  Victim victim([&] {
+    const std::vector<char> memory(std::size_t{1} << 28, 'x');
+    touched.open();
+    sleep_for_ever();
+  });
+  touched.wait();
+  return victim;
+}
+
 INSTANTIATE_TEST_SUITE_P(With, ExitHookTest,
                          testing::Values(bpf::Mechanism::kTpBtf, bpf::Mechanism::kFentry, bpf::Mechanism::kTracepoint),
                          [](const auto& with) { return std::string(to_string(with.param)); });
@@ -189,13 +201,7 @@ TEST_P(ExitHookTest, AStaleKeyOfTheSameNumber) {
 
 // Behind the hook, and far from having given back its memory: nothing but its threads' number says so.
 TEST_P(ExitHookTest, WatchedAfterItHasBegunToDie) {
-  Gate touched;
-  const Victim victim([&] {
-    const std::vector<char> memory(std::size_t{1} << 28, 'x');
-    touched.open();
-    sleep_for_ever();
-  });
-  touched.wait();
+  const Victim victim = slow_to_die();
   const UniqueFd again(static_cast<int>(::syscall(SYS_pidfd_open, victim.pid(), 0)));
   watch(7, victim.pidfd());
   victim.kill();
@@ -256,13 +262,7 @@ TEST_P(ExitHookTest, BeyondTheCapacityPidfdsServe) {
 
 // A slot is free at once when its process lives, and when it dies only with its pidfd.
 TEST_P(ExitHookTest, ADeadSessionsSlotIsFreeWithItsPidfd) {
-  Gate touched;
-  const Victim victim([&] {
-    const std::vector<char> memory(std::size_t{1} << 28, 'x');
-    touched.open();
-    sleep_for_ever();
-  });
-  touched.wait();
+  const Victim victim = slow_to_die();
   watch(7, victim.pidfd(), 1);
   victim.kill();
   EXPECT_TRUE(await(1).front().by_hook || watcher_->counters().missed_runs > 0);
