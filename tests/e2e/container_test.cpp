@@ -83,6 +83,7 @@ class Container : public testing::Test {
     std::vector<std::string> probe = unshare_command();
     probe.push_back("true");
     Process unshare(std::move(probe));
+    ASSERT_NE(unshare.wait(), 127) << "unshare is not installed (package util-linux)";
     if (unshare.wait() != 0) GTEST_SKIP() << "no namespaces to be had here: " << unshare.err();
     ASSERT_TRUE(host_.start()) << host_.why();
   }
