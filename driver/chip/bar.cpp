@@ -2,6 +2,8 @@
 // Mapped and trapped ways into a region.
 #include "driver/chip/bar.h"
 
+#include <cstring>
+
 #include <cassert>
 
 #include "driver/chip/block_copy.h"
@@ -44,6 +46,24 @@ Result<std::uint32_t> Bar::trapped_read32(std::uint64_t offset) {
 
 Status Bar::trapped_write32(std::uint64_t offset, std::uint32_t value) {
   return device_->write(region_, offset, std::as_bytes(std::span(&value, 1)));
+}
+
+Status Bar::read_words(std::uint64_t offset, std::span<std::byte> into) {
+  for (std::size_t at = 0; at < into.size(); at += 4) {
+    auto word = read32(offset + at);
+    if (!word) return std::unexpected(std::move(word).error());
+    std::memcpy(into.data() + at, &*word, 4);
+  }
+  return {};
+}
+
+Status Bar::write_words(std::uint64_t offset, std::span<const std::byte> from) {
+  for (std::size_t at = 0; at < from.size(); at += 4) {
+    std::uint32_t word = 0;
+    std::memcpy(&word, from.data() + at, 4);
+    if (auto done = write32(offset + at, word); !done) return done;
+  }
+  return {};
 }
 
 }  // namespace warden::chip

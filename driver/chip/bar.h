@@ -41,6 +41,9 @@ class Bar {
   // Memory: any length and alignment, ascending.
   [[nodiscard]] Status read(std::uint64_t offset, std::span<std::byte> into);
   [[nodiscard]] Status write(std::uint64_t offset, std::span<const std::byte> from);
+  // Registers: one aligned 32-bit access each, ascending, as often as there are words.
+  [[nodiscard]] Status read_words(std::uint64_t offset, std::span<std::byte> into);
+  [[nodiscard]] Status write_words(std::uint64_t offset, std::span<const std::byte> from);
 
  private:
   Result<std::uint32_t> trapped_read32(std::uint64_t offset);

@@ -38,7 +38,18 @@ Status check_id(vfio::Device& device) {
   return fail(Code::kUnsupported, fmt::format("PCI id {:04x}:{:04x} is not a Wormhole (1e52:401e)", *vendor, *id));
 }
 
+std::unexpected<Error> no_windows() { return fail(Code::kUnsupported, "this chip has no windows to reserve"); }
+
 }  // namespace
+
+Result<std::uint32_t> Chip::reserve_window(std::uint64_t, const WindowRequest&) { return no_windows(); }
+void Chip::release_window(std::uint64_t, std::uint32_t) {}
+Status Chip::read_window(std::uint64_t, std::uint32_t, std::uint64_t, std::span<std::byte>) { return no_windows(); }
+Status Chip::write_window(std::uint64_t, std::uint32_t, std::uint64_t, std::span<const std::byte>) {
+  return no_windows();
+}
+Result<std::uint32_t> Chip::read32_window(std::uint64_t, std::uint32_t, std::uint64_t) { return no_windows(); }
+Status Chip::write32_window(std::uint64_t, std::uint32_t, std::uint64_t, std::uint32_t) { return no_windows(); }
 
 Result<std::unique_ptr<Chip>> open(std::unique_ptr<vfio::Device> device, const ChipOptions& options) {
   const std::string opening = "open " + device->name();

@@ -16,6 +16,7 @@
 #include <warden/result.h>
 
 #include "driver/chip/tile.h"
+#include "driver/chip/window_request.h"
 #include "driver/vfio/device.h"
 
 namespace warden::chip {
@@ -87,7 +88,17 @@ struct ResetReport {
   bool unreachable = false;  // the connection to the card is gone for good
 };
 
+// How the card reaches the host's memory: what is mapped for DMA at an IOVA of this range is at `address` plus that
+// IOVA of the tile, for every core of the card.
+struct HostReach {
+  Tile tile;
+  CardAddress address;
+  vfio::Iova first;
+  std::uint64_t size_bytes = 0;
+};
+
 class Handle;
+class Window;
 
 // Threads: all calls from any thread. warm_reset() excludes every other access; accesses made meanwhile answer
 // kResetting without touching the card.
@@ -108,12 +119,17 @@ class Chip {
   // One message at a time on the whole card; kTimeout when the ARC does not take or answer it in `timeout`.
   [[nodiscard]] virtual Result<ArcReply> arc_message(std::uint8_t code, std::uint16_t argument0,
                                                      std::uint16_t argument1, std::chrono::milliseconds timeout) = 0;
+  [[nodiscard]] virtual HostReach host_reach() const noexcept { return {}; }
+  // Which IOVA an access there comes to; nothing for tiles other than that of the host's memory.
+  [[nodiscard]] virtual std::optional<vfio::Iova> iova_of(Tile, CardAddress) const { return std::nullopt; }
+
   // Always gives a verdict: a card that can't be reset is a report that is not ok.
   [[nodiscard]] virtual ResetReport warm_reset(const ResetOptions& options) = 0;
 
  protected:
   Chip() = default;
   friend class Handle;
+  friend class Window;
   [[nodiscard]] virtual Status read(std::uint64_t epoch, Tile tile, CardAddress address, std::span<std::byte> into) = 0;
   [[nodiscard]] virtual Status write(std::uint64_t epoch, Tile tile, CardAddress address,
                                      std::span<const std::byte> from) = 0;
@@ -121,6 +137,42 @@ class Chip {
   [[nodiscard]] virtual Status write32(std::uint64_t epoch, Tile tile, CardAddress address, std::uint32_t value) = 0;
   [[nodiscard]] virtual Status broadcast(std::uint64_t epoch, TileRectangle tiles, CardAddress address,
                                          std::span<const std::byte> from) = 0;
+  // Windows by number. A chip that has none to give need not say more.
+  [[nodiscard]] virtual Result<std::uint32_t> reserve_window(std::uint64_t epoch, const WindowRequest& request);
+  virtual void release_window(std::uint64_t epoch, std::uint32_t number);
+  [[nodiscard]] virtual Status read_window(std::uint64_t epoch, std::uint32_t number, std::uint64_t offset,
+                                           std::span<std::byte> into);
+  [[nodiscard]] virtual Status write_window(std::uint64_t epoch, std::uint32_t number, std::uint64_t offset,
+                                            std::span<const std::byte> from);
+  [[nodiscard]] virtual Result<std::uint32_t> read32_window(std::uint64_t epoch, std::uint32_t number,
+                                                            std::uint64_t offset);
+  [[nodiscard]] virtual Status write32_window(std::uint64_t epoch, std::uint32_t number, std::uint64_t offset,
+                                              std::uint32_t value);
+};
+
+// A window of the chip that stays aimed until release(). Only a number: it may outlive the chip, and is passed the
+// chip (of that number's making) for each call. After a reset every access answers kStale and there is nothing to
+// release. Accesses as for Handle, at an offset in the window. Any thread.
+class Window {
+ public:
+  Window(std::uint64_t epoch, std::uint32_t number) noexcept : epoch_(epoch), number_(number) {}
+  void release(Chip& chip) const { chip.release_window(epoch_, number_); }
+  [[nodiscard]] Status read(Chip& chip, std::uint64_t offset, std::span<std::byte> into) const {
+    return chip.read_window(epoch_, number_, offset, into);
+  }
+  [[nodiscard]] Status write(Chip& chip, std::uint64_t offset, std::span<const std::byte> from) const {
+    return chip.write_window(epoch_, number_, offset, from);
+  }
+  [[nodiscard]] Result<std::uint32_t> read32(Chip& chip, std::uint64_t offset) const {
+    return chip.read32_window(epoch_, number_, offset);
+  }
+  [[nodiscard]] Status write32(Chip& chip, std::uint64_t offset, std::uint32_t value) const {
+    return chip.write32_window(epoch_, number_, offset, value);
+  }
+
+ private:
+  std::uint64_t epoch_;
+  std::uint32_t number_;
 };
 
 // The right to use a chip between two resets. After a reset every call answers kStale; make a new one.
@@ -152,6 +204,12 @@ class Handle {
   // there.
   [[nodiscard]] Status broadcast(TileRectangle tiles, CardAddress address, std::span<const std::byte> from) const {
     return chip_->broadcast(epoch_, tiles, address, from);
+  }
+  // A window kept aimed. kBusy when no more of that size may be reserved.
+  [[nodiscard]] Result<Window> reserve_window(const WindowRequest& request) const {
+    auto number = chip_->reserve_window(epoch_, request);
+    if (!number) return std::unexpected(std::move(number).error());
+    return Window(epoch_, *number);
   }
 
  private:

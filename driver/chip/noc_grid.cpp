@@ -42,14 +42,18 @@ constexpr std::array kArcRanges{Range{0x8'1000'0000, 0x8'1008'0000, Access::kMem
                                 Range{0x8'8003'0000, 0x8'8003'0328, Access::kRegisters},
                                 Range{0x8'8005'0000, 0x8'8006'0000, Access::kRegisters}};
 
-// Behind the PCIe tile is host memory; a router-only tile has nothing.
+// Behind the PCIe tile is host memory, as far as it is mapped for DMA.
+constexpr std::array kPcieRanges{
+    Range{wormhole::kHostAddress, wormhole::kHostAddress + wormhole::kHostBytes, Access::kMemory}};
+
+// A router-only tile has nothing.
 std::span<const Range> ranges_of(TileKind kind) {
   switch (kind) {
     case TileKind::kTensix: return kTensixRanges;
     case TileKind::kEthernet: return kEthernetRanges;
     case TileKind::kDram: return kDramRanges;
     case TileKind::kArc: return kArcRanges;
-    case TileKind::kPcie:
+    case TileKind::kPcie: return kPcieRanges;
     case TileKind::kRouterOnly: return {};
   }
   return {};

@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
 
 #include "driver/chip/wormhole_layout.h"
 
@@ -36,25 +35,6 @@ Piece first_piece(std::uint64_t address, std::size_t left_bytes, WindowSize size
   return {address - offset, offset, std::min<std::size_t>(left_bytes, window_bytes - offset)};
 }
 
-// Registers: one 32-bit access each, ascending, as often as there are words.
-Status read_words(Bar& bar0, std::uint64_t offset, std::span<std::byte> into) {
-  for (std::size_t at = 0; at < into.size(); at += 4) {
-    auto word = bar0.read32(offset + at);
-    if (!word) return std::unexpected(std::move(word).error());
-    std::memcpy(into.data() + at, &*word, 4);
-  }
-  return {};
-}
-
-Status write_words(Bar& bar0, std::uint64_t offset, std::span<const std::byte> from) {
-  for (std::size_t at = 0; at < from.size(); at += 4) {
-    std::uint32_t word = 0;
-    std::memcpy(&word, from.data() + at, 4);
-    if (auto done = bar0.write32(offset + at, word); !done) return done;
-  }
-  return {};
-}
-
 Status check_word(CardAddress address) {
   if (address.value % 4 == 0) return {};
   return fail(Code::kInvalidArgument, fmt::format("{:#x} is not a multiple of 4", address.value));
@@ -79,6 +59,18 @@ Status TileMemory::check_on_bus(std::string_view doing) {
   return fail(Code::kOffBus, fmt::format("{}: the card does not answer, all reads give 0xffffffff", doing));
 }
 
+Status TileMemory::check_data(std::span<const std::byte> data, std::string_view doing) {
+  return looks_off_bus(data) ? check_on_bus(doing) : Status{};
+}
+
+Status TileMemory::read_at(std::uint64_t bar_offset, Access access, std::span<std::byte> into) {
+  return access == Access::kRegisters ? bar0_.read_words(bar_offset, into) : bar0_.read(bar_offset, into);
+}
+
+Status TileMemory::write_at(std::uint64_t bar_offset, Access access, std::span<const std::byte> from) {
+  return access == Access::kRegisters ? bar0_.write_words(bar_offset, from) : bar0_.write(bar_offset, from);
+}
+
 Result<WindowLease> TileMemory::window_to(NocGrid::Place place, CardAddress address) {
   const WindowSize size = size_for(place.kind);
   const WindowAim aim{.tile = place.noc0, .first = {}, .base = address.value - address.value % bytes_of(size)};
@@ -97,12 +89,12 @@ Status TileMemory::read(const NocGrid& grid, Tile tile, CardAddress address, std
     if (!lease) return wrap(std::move(lease).error(), in_words("read", tile, address));
     const std::uint64_t offset = lease->bar_offset() + piece.offset;
     const auto part = into.first(piece.size_bytes);
-    auto done = *access == Access::kRegisters ? read_words(bar0_, offset, part) : bar0_.read(offset, part);
+    auto done = read_at(offset, *access, part);
     if (!done) return done;
     into = into.subspan(piece.size_bytes);
     at += piece.size_bytes;
   }
-  return looks_off_bus(whole) ? check_on_bus(in_words("read", tile, address)) : Status{};
+  return check_data(whole, in_words("read", tile, address));
 }
 
 Status TileMemory::write(const NocGrid& grid, Tile tile, CardAddress address, std::span<const std::byte> from) {
@@ -116,7 +108,7 @@ Status TileMemory::write(const NocGrid& grid, Tile tile, CardAddress address, st
     if (!lease) return wrap(std::move(lease).error(), in_words("write", tile, address));
     const std::uint64_t offset = lease->bar_offset() + piece.offset;
     const auto part = from.first(piece.size_bytes);
-    auto done = *access == Access::kRegisters ? write_words(bar0_, offset, part) : bar0_.write(offset, part);
+    auto done = write_at(offset, *access, part);
     if (!done) return done;
     from = from.subspan(piece.size_bytes);
     at += piece.size_bytes;
@@ -165,7 +157,7 @@ Status TileMemory::broadcast(const NocGrid& grid, TileRectangle tiles, CardAddre
   auto lease = windows_.acquire(WindowSize::k2M, aim, window_deadline());
   if (!lease) return wrap(std::move(lease).error(), in_words("broadcast to", tiles.first, address));
   const std::uint64_t offset = lease->bar_offset() + piece.offset;
-  return *access == Access::kRegisters ? write_words(bar0_, offset, from) : bar0_.write(offset, from);
+  return write_at(offset, *access, from);
 }
 
 }  // namespace warden::chip

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string_view>
 
 #include <warden/result.h>
 
@@ -31,6 +32,12 @@ class TileMemory {
 
   // kOffBus when not even the ARC's node id answers: what was read was no data. `doing` begins the message.
   [[nodiscard]] Status check_on_bus(std::string_view doing);
+  // The same, if this data looks as if nobody had answered.
+  [[nodiscard]] Status check_data(std::span<const std::byte> data, std::string_view doing);
+
+  // Through a window that is aimed already; the range, from this offset in BAR0 on, lies inside it.
+  [[nodiscard]] Status read_at(std::uint64_t bar_offset, Access access, std::span<std::byte> into);
+  [[nodiscard]] Status write_at(std::uint64_t bar_offset, Access access, std::span<const std::byte> from);
 
  private:
   Bar& bar0_;

@@ -46,7 +46,7 @@ std::uint64_t encode(WindowSize size, const WindowAim& aim) noexcept {
 }
 
 WindowLease::~WindowLease() {
-  if (pool_ != nullptr) pool_->release(index_);
+  if (pool_ != nullptr) pool_->release(*this);
 }
 
 WindowPool::WindowPool(Bar& bar0, std::size_t limit_per_size)
@@ -54,12 +54,20 @@ WindowPool::WindowPool(Bar& bar0, std::size_t limit_per_size)
   for (Class& each : classes_) each.windows.resize(std::min(limit_per_size, layout_of(each.size).count));
 }
 
-WindowLease WindowPool::lease(Class& of, std::size_t slot) {
+WindowLease WindowPool::lease(Class& of, std::size_t slot, bool is_reservation) {
   Window& window = of.windows[slot];
   ++window.leases;
+  if (is_reservation) ++window.reservations;
   window.last_used = ++clock_;
   const auto& layout = layout_of(of.size);
-  return WindowLease(*this, layout.first_index + slot, layout.first_offset + (slot << layout.size_log2));
+  return WindowLease(*this, layout.first_index + slot, layout.first_offset + (slot << layout.size_log2),
+                     is_reservation);
+}
+
+bool WindowPool::has_reservable(const Class& in) {
+  const auto reserved = static_cast<std::size_t>(
+      std::ranges::count_if(in.windows, [](const Window& window) { return window.reservations != 0; }));
+  return reserved + kUnreservedWindows < in.windows.size();
 }
 
 WindowPool::Window* WindowPool::find_free(Class& in) {
@@ -86,6 +94,25 @@ Result<WindowLease> WindowPool::acquire(WindowSize size, const WindowAim& wanted
                                            bytes_of(size) >> 20));
     }
   }
+}
+
+Result<WindowLease> WindowPool::reserve(WindowSize size, const WindowAim& wanted) {
+  const std::lock_guard lock(mutex_);
+  Class& in = classes_[static_cast<std::size_t>(size)];
+  const auto cached = in.by_aim.find(wanted);
+  const bool is_cached = cached != in.by_aim.end();
+  const bool is_reserved = is_cached && in.windows[cached->second].reservations != 0;
+  Window* window = is_cached ? &in.windows[cached->second] : find_free(in);
+  if (window == nullptr || (!is_reserved && !has_reservable(in))) {
+    return fail(Code::kBusy, fmt::format("no more windows of {} MiB can be reserved; release one, or access the tile "
+                                         "without",
+                                         bytes_of(size) >> 20));
+  }
+  const auto slot = static_cast<std::size_t>(window - in.windows.data());
+  if (!is_cached) {
+    if (auto aimed = aim(in, slot, wanted); !aimed) return std::unexpected(std::move(aimed).error());
+  }
+  return lease(in, slot, true);
 }
 
 Status WindowPool::aim(Class& in, std::size_t slot, const WindowAim& wanted) {
@@ -118,7 +145,8 @@ Status WindowPool::aim(Class& in, std::size_t slot, const WindowAim& wanted) {
   return {};
 }
 
-void WindowPool::release(std::size_t index) noexcept {
+void WindowPool::release(const WindowLease& lease) noexcept {
+  const std::size_t index = lease.index_;
   {
     const std::lock_guard lock(mutex_);
     for (Class& each : classes_) {
@@ -126,6 +154,7 @@ void WindowPool::release(std::size_t index) noexcept {
       if (index < layout.first_index || index >= layout.first_index + layout.count) continue;
       Window& window = each.windows[index - layout.first_index];
       assert(window.leases > 0);
+      if (lease.is_reservation_) --window.reservations;
       if (--window.leases != 0) return;
     }
   }

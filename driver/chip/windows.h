@@ -17,16 +17,9 @@
 
 #include "driver/chip/bar.h"
 #include "driver/chip/tile.h"
+#include "driver/chip/window_request.h"
 
 namespace warden::chip {
-
-enum class WindowSize : std::uint8_t { k1M, k2M, k16M };
-
-enum class Ordering : std::uint8_t {
-  kDefault = 0,  // a read sees writes before it; two writes may pass each other
-  kStrict = 1,   // as issued, through all strict windows; tt-umd's choice for everything it does by default
-  kPosted = 2,   // fire and forget
-};
 
 // What a window looks at. `base` is a multiple of the window's size, below 2^36.
 struct WindowAim {
@@ -41,7 +34,6 @@ struct WindowAim {
 
 // The configuration register's value for an aim (tt-isa-documentation: PCIExpressTile/TLBs).
 [[nodiscard]] std::uint64_t encode(WindowSize size, const WindowAim& aim) noexcept;
-[[nodiscard]] std::uint64_t bytes_of(WindowSize size) noexcept;
 
 class WindowPool;
 
@@ -49,7 +41,10 @@ class WindowPool;
 class WindowLease {
  public:
   WindowLease(WindowLease&& other) noexcept
-      : pool_(std::exchange(other.pool_, nullptr)), index_(other.index_), offset_(other.offset_) {}
+      : pool_(std::exchange(other.pool_, nullptr)),
+        index_(other.index_),
+        offset_(other.offset_),
+        is_reservation_(other.is_reservation_) {}
   WindowLease& operator=(WindowLease&&) = delete;
   ~WindowLease();
   [[nodiscard]] std::uint64_t bar_offset() const noexcept { return offset_; }
@@ -57,12 +52,16 @@ class WindowLease {
 
  private:
   friend class WindowPool;
-  WindowLease(WindowPool& pool, std::size_t index, std::uint64_t offset) noexcept
-      : pool_(&pool), index_(index), offset_(offset) {}
+  WindowLease(WindowPool& pool, std::size_t index, std::uint64_t offset, bool is_reservation) noexcept
+      : pool_(&pool), index_(index), offset_(offset), is_reservation_(is_reservation) {}
   WindowPool* pool_;
   std::size_t index_;  // 0..185, as in the configuration table
   std::uint64_t offset_;
+  bool is_reservation_;
 };
+
+// Windows of each size that are never reserved: single accesses always find one, however much is held for long.
+inline constexpr std::size_t kUnreservedWindows = 4;
 
 // Threads: any. Leases must end before the pool.
 class WindowPool {
@@ -76,6 +75,9 @@ class WindowPool {
   [[nodiscard]] Result<WindowLease> acquire(WindowSize size, const WindowAim& aim,
                                             std::chrono::steady_clock::time_point deadline);
 
+  // The same for a lease that is held for long. kBusy, without waiting, when no more of that size may be reserved.
+  [[nodiscard]] Result<WindowLease> reserve(WindowSize size, const WindowAim& aim);
+
   // After a reset, when the card has forgotten every window. No lease may be out.
   void forget_all();
 
@@ -85,6 +87,7 @@ class WindowPool {
     WindowAim aim;
     bool aimed = false;
     std::uint32_t leases = 0;
+    std::uint32_t reservations = 0;  // of those leases
     std::uint64_t last_used = 0;
   };
   struct Class {
@@ -93,10 +96,12 @@ class WindowPool {
     std::map<WindowAim, std::size_t> by_aim;
   };
 
-  WindowLease lease(Class& of, std::size_t slot);
+  WindowLease lease(Class& of, std::size_t slot, bool is_reservation = false);
+  // Whether one more window of this size may be reserved.
+  static bool has_reservable(const Class& in);
   Window* find_free(Class& in);
   Status aim(Class& in, std::size_t slot, const WindowAim& aim);
-  void release(std::size_t index) noexcept;
+  void release(const WindowLease& lease) noexcept;
 
   Bar& bar0_;
   std::mutex mutex_;  // guards everything below and the configuration registers

@@ -26,6 +26,7 @@ Wormhole::Wormhole(std::unique_ptr<vfio::Device> device, std::uint64_t epoch, bo
       windows_(bar0_),
       arc_(bar0_),
       memory_(bar0_, windows_),
+      reserved_(memory_, windows_),
       gate_(epoch, unfinished),
       unfinished_(unfinished) {
   identity_.chip = "wormhole";
@@ -153,6 +154,7 @@ ResetReport Wormhole::warm_reset(const ResetOptions& options) {
     }
   }
   const bool knew_grid = grid_.has_value();
+  reserved_.forget_all();  // nobody is inside: no lease is out any more
   WarmReset reset({.device = *device_,
                    .bar0 = bar0_,
                    .windows = windows_,
@@ -166,6 +168,20 @@ ResetReport Wormhole::warm_reset(const ResetOptions& options) {
   if (report.ok && !knew_grid) (void)learn_identity();
   gate_.open();
   return report;
+}
+
+HostReach Wormhole::host_reach() const noexcept {
+  return {.tile = wormhole::kPcieTile,
+          .address = {wormhole::kHostAddress},
+          .first = {wormhole::kFirstIova},
+          .size_bytes = wormhole::kEndIova - wormhole::kFirstIova};
+}
+
+std::optional<vfio::Iova> Wormhole::iova_of(Tile tile, CardAddress address) const {
+  if (!grid_) return std::nullopt;
+  const auto place = grid_->resolve(tile);
+  if (!place || place->kind != TileKind::kPcie || address.value < wormhole::kHostAddress) return std::nullopt;
+  return vfio::Iova{address.value - wormhole::kHostAddress};
 }
 
 Status Wormhole::read(std::uint64_t epoch, Tile tile, CardAddress address, std::span<std::byte> into) {
@@ -207,6 +223,44 @@ Status Wormhole::broadcast(std::uint64_t epoch, TileRectangle tiles, CardAddress
   auto known = grid();
   if (!known) return std::unexpected(std::move(known).error());
   return memory_.broadcast(**known, tiles, address, from);
+}
+
+Result<std::uint32_t> Wormhole::reserve_window(std::uint64_t epoch, const WindowRequest& request) {
+  auto pass = gate_.enter(epoch);
+  if (!pass) return std::unexpected(std::move(pass).error());
+  auto known = grid();
+  if (!known) return std::unexpected(std::move(known).error());
+  return reserved_.reserve(**known, request);
+}
+
+void Wormhole::release_window(std::uint64_t epoch, std::uint32_t number) {
+  if (auto pass = gate_.enter(epoch); pass) reserved_.release(number);  // else the reset has taken it
+}
+
+Status Wormhole::read_window(std::uint64_t epoch, std::uint32_t number, std::uint64_t offset,
+                             std::span<std::byte> into) {
+  auto pass = gate_.enter(epoch);
+  if (!pass) return std::unexpected(std::move(pass).error());
+  return reserved_.read(number, offset, into);
+}
+
+Status Wormhole::write_window(std::uint64_t epoch, std::uint32_t number, std::uint64_t offset,
+                              std::span<const std::byte> from) {
+  auto pass = gate_.enter(epoch);
+  if (!pass) return std::unexpected(std::move(pass).error());
+  return reserved_.write(number, offset, from);
+}
+
+Result<std::uint32_t> Wormhole::read32_window(std::uint64_t epoch, std::uint32_t number, std::uint64_t offset) {
+  auto pass = gate_.enter(epoch);
+  if (!pass) return std::unexpected(std::move(pass).error());
+  return reserved_.read32(number, offset);
+}
+
+Status Wormhole::write32_window(std::uint64_t epoch, std::uint32_t number, std::uint64_t offset, std::uint32_t value) {
+  auto pass = gate_.enter(epoch);
+  if (!pass) return std::unexpected(std::move(pass).error());
+  return reserved_.write32(number, offset, value);
 }
 
 }  // namespace warden::chip

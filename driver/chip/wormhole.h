@@ -13,6 +13,7 @@
 #include "driver/chip/chip.h"
 #include "driver/chip/config_space.h"
 #include "driver/chip/noc_grid.h"
+#include "driver/chip/reserved_windows.h"
 #include "driver/chip/tile_memory.h"
 #include "driver/chip/windows.h"
 
@@ -33,6 +34,8 @@ class Wormhole final : public Chip {
   [[nodiscard]] Result<Telemetry> telemetry() override;
   [[nodiscard]] Result<ArcReply> arc_message(std::uint8_t code, std::uint16_t argument0, std::uint16_t argument1,
                                              std::chrono::milliseconds timeout) override;
+  [[nodiscard]] HostReach host_reach() const noexcept override;
+  [[nodiscard]] std::optional<vfio::Iova> iova_of(Tile tile, CardAddress address) const override;
   [[nodiscard]] ResetReport warm_reset(const ResetOptions& options) override;
 
  protected:
@@ -43,6 +46,16 @@ class Wormhole final : public Chip {
   [[nodiscard]] Status write32(std::uint64_t epoch, Tile tile, CardAddress address, std::uint32_t value) override;
   [[nodiscard]] Status broadcast(std::uint64_t epoch, TileRectangle tiles, CardAddress address,
                                  std::span<const std::byte> from) override;
+  [[nodiscard]] Result<std::uint32_t> reserve_window(std::uint64_t epoch, const WindowRequest& request) override;
+  void release_window(std::uint64_t epoch, std::uint32_t number) override;
+  [[nodiscard]] Status read_window(std::uint64_t epoch, std::uint32_t number, std::uint64_t offset,
+                                   std::span<std::byte> into) override;
+  [[nodiscard]] Status write_window(std::uint64_t epoch, std::uint32_t number, std::uint64_t offset,
+                                    std::span<const std::byte> from) override;
+  [[nodiscard]] Result<std::uint32_t> read32_window(std::uint64_t epoch, std::uint32_t number,
+                                                    std::uint64_t offset) override;
+  [[nodiscard]] Status write32_window(std::uint64_t epoch, std::uint32_t number, std::uint64_t offset,
+                                      std::uint32_t value) override;
 
  private:
   Wormhole(std::unique_ptr<vfio::Device> device, std::uint64_t epoch, bool unfinished, const ChipOptions& options);
@@ -61,6 +74,7 @@ class Wormhole final : public Chip {
   WindowPool windows_;
   ArcMessenger arc_;
   TileMemory memory_;
+  ReservedWindows reserved_;
   AccessGate gate_;
   std::atomic<bool> unfinished_;    // taken over in the middle of a reset, which warm_reset() ends
   std::atomic<bool> lost_ = false;  // did not come back from its last reset

@@ -43,6 +43,16 @@ static_assert(kWindows16M.first_offset == kWindows2M.first_offset + (kWindows2M.
 // Addresses inside a tile have 36 bits.
 inline constexpr std::uint64_t kTileAddressEnd = 1ULL << 36;
 
+// ---- Host memory as the NoC reaches it (tt-kmd: wormhole.c) ----
+// Through the PCIe tile at this address plus the IOVA, as long as no translation region says otherwise; what is above
+// belongs to the tile's own registers.
+inline constexpr Tile kPcieTile{0, 3};
+inline constexpr std::uint64_t kHostAddress = 0x8'0000'0000;
+inline constexpr std::uint64_t kHostBytes = 0xFFFE'0000;
+// IOVAs to hand out: none at 0, which looks like a mistake, and none where x86 puts interrupt messages.
+inline constexpr std::uint64_t kFirstIova = 0x10'0000;
+inline constexpr std::uint64_t kEndIova = 0xFEE0'0000;
+
 // ---- ARC as BAR0 shows it ----
 inline constexpr std::uint64_t kCsm = 0x1FE8'0000;  // ARC address 0x10000000
 inline constexpr std::uint32_t kCsmArcAddress = 0x1000'0000;

@@ -255,6 +255,13 @@ Status Client::update_listening() {
   return reattach(deadline);  // which tells it too
 }
 
+void Client::tell_if_attached(shm::MessageKind kind, std::span<const std::byte> body, const RequestScope& scope) {
+  if (!check_process()) return;
+  const std::lock_guard lock(request_mutex_);
+  if (!check_scope(scope) || connection()->has_hung_up()) return;
+  (void)exchange(kind, body, {}, deadline_from_now());
+}
+
 void Client::update_listening_if_attached() {
   if (!check_process()) return;
   const std::lock_guard lock(request_mutex_);

@@ -50,6 +50,9 @@ class Client {
   [[nodiscard]] Result<Reply> request(shm::MessageKind kind, std::span<const std::byte> body,
                                       std::span<const std::byte> tail = {}, const RequestScope& scope = {});
 
+  // The same for what ends with the session anyway: sent only if it is attached, and what is answered does not matter.
+  void tell_if_attached(shm::MessageKind kind, std::span<const std::byte> body, const RequestScope& scope);
+
   // The attachment of now, which may be broken.
   [[nodiscard]] std::shared_ptr<Connection> connection() const;
   // Moves after connection() has changed: one load tells that nothing has. sync: client.attachments

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <cstdio>
+#include <nlohmann/json.hpp>
 
 #include "tools/warden/command.h"
 #include "tools/warden/listing.h"
@@ -22,10 +23,44 @@ const std::vector<Column> kColumns = {
     {.heading = "HOLDERS", .key = "holders"},
 };
 
+const std::vector<Column> kHolderColumns = {
+    {.heading = "DEVICE", .key = "device"},
+    {.heading = "PID", .key = "pid"},
+    {.heading = "NAME", .key = "name"},
+    {.heading = "WINDOWS", .key = "windows", .zero_is_none = true},
+    {.heading = "DMA BUFFERS", .key = "dma_buffers", .zero_is_none = true},
+    {.heading = "DMA MEMORY", .key = "dma_bytes", .zero_is_none = true, .is_bytes = true},
+    {.heading = "ACCESS", .key = "access"},
+};
+
+// One row for each holder of each device. What is no such listing is none.
+nlohmann::json holders_in(const std::string& json) {
+  nlohmann::json rows = nlohmann::json::array();
+  const auto devices = nlohmann::json::parse(json, nullptr, false);
+  if (!devices.is_array()) return rows;
+  for (const auto& device : devices) {
+    if (!device.is_object() || !device.contains("holders")) continue;
+    for (nlohmann::json holder : device["holders"]) {
+      if (!holder.is_object()) continue;
+      holder["device"] = device.value("name", nlohmann::json());
+      holder["access"] = holder.value("direct", nlohmann::json()) == true ? "direct" : "by wardend";
+      rows.push_back(std::move(holder));
+    }
+  }
+  return rows;
+}
+
 int list_devices(const Context& context, bool as_json) {
   auto session = attach(context);
   if (!session) return report(session.error());
-  return print_listing((*session)->devices_json(), "devices", kColumns, as_json);
+  const auto devices = (*session)->devices_json();
+  const int status = print_listing(devices, "devices", kColumns, as_json);
+  if (status != kExitOk || as_json) return status;
+  const nlohmann::json holders = holders_in(*devices);
+  if (holders.empty()) return status;
+  fmt::print("\n");
+  return print_listing(holders.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace), "holders",
+                       kHolderColumns, false);
 }
 
 }  // namespace
@@ -33,7 +68,8 @@ int list_devices(const Context& context, bool as_json) {
 void add_devices_command(CLI::App& app, Context& context) {
   CLI::App* command = app.add_subcommand("devices", "List the cards: address, chip, state, clocks, holders");
   command->footer(
-      "HOLDERS are the processes that have the card open, by pid.\n\n"
+      "HOLDERS are the processes that have the card open, by pid. The second table says what each of them holds of "
+      "the card: windows, memory for its DMA, and whether it drives the card itself (direct).\n\n"
       "Examples:\n"
       "  warden devices\n"
       "  warden devices --json | jq -r '.[].name'");

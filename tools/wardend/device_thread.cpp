@@ -79,6 +79,13 @@ Status DeviceThread::submit(const Session& session, std::uint64_t epoch, Job job
   return {};
 }
 
+bool DeviceThread::post(Job job) {
+  const std::scoped_lock lock(mutex_);
+  if (!chip_) return false;
+  push(std::move(job));
+  return true;
+}
+
 Status DeviceThread::admit(const Session& session, std::uint64_t epoch) const {
   const bool answered = gate_ == Gate::kAnnounced && session.ledger.acknowledged_reset_id() == reset_id_;
   if (gate_ == Gate::kClosed || answered) {
@@ -204,6 +211,12 @@ std::future<chip::ResetReport> DeviceThread::start_reset(std::shared_ptr<Externa
 }
 
 bool DeviceThread::release(bool touched, const std::string& failure) {
+  const bool changed = open_gate(touched, failure);
+  if (touched && on_reset_) on_reset_();
+  return changed;
+}
+
+bool DeviceThread::open_gate(bool touched, const std::string& failure) {
   const std::scoped_lock lock(mutex_);
   const std::optional<chip::ResetReport> own = std::exchange(verdict_, std::nullopt);
   gate_ = Gate::kOpen;

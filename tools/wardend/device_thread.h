@@ -58,6 +58,10 @@ class DeviceThread final : public ResetTarget {
   [[nodiscard]] Result<std::uint64_t> open() const;
   // Runs `job` on the device's thread, unless the reset, the epoch or the card's state forbid it.
   [[nodiscard]] Status submit(const Session& session, std::uint64_t epoch, Job job);
+  // Runs wardend's own `job` there, whatever a reset or the card's state forbids to sessions. False: there is no chip.
+  [[nodiscard]] bool post(Job job);
+  // Called after every reset that touched the card, on the thread that calls release(). Set before there are resets.
+  void on_reset(std::function<void()> call) { on_reset_ = std::move(call); }
   // Reads telemetry if what is known is older than a second; calls `done` on the device's thread, with how that went.
   // False: nothing to wait for.
   bool refresh_telemetry(std::function<void(const Status&)> done);
@@ -81,6 +85,7 @@ class DeviceThread final : public ResetTarget {
 
   [[nodiscard]] Status admit(const Session& session, std::uint64_t epoch) const;
   [[nodiscard]] Status usable() const;
+  bool open_gate(bool touched, const std::string& failure);
   void push(Job job);
   void run();
   void reopen(std::unique_lock<std::mutex>& lock);
@@ -94,6 +99,7 @@ class DeviceThread final : public ResetTarget {
   std::deque<Job> jobs_;
   Opener opener_;  // with what to call after it: a try that is asked for
   std::function<void()> reopened_;
+  std::function<void()> on_reset_;
   bool busy_ = false;
   bool stopping_ = false;
   Gate gate_ = Gate::kOpen;

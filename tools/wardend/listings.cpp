@@ -14,17 +14,23 @@ using nlohmann::json;
 
 std::string text_of(const json& value) { return value.dump(-1, ' ', false, json::error_handler_t::replace); }
 
-json holders_of(std::uint32_t index, const SessionTable& sessions) {
+json holders_of(std::uint32_t index, const SessionTable& sessions, const Broker& broker) {
   json holders = json::array();
   for (const auto& session : sessions.all()) {
     if (((session->opened_devices.load() >> index) & 1U) == 0) continue;
-    holders.push_back(
-        {{"pid", session->identity.pid}, {"name", session->identity.name}, {"session", session->identity.id}});
+    const Broker::Sum held = broker.held_by(session->identity.id, index);
+    holders.push_back({{"pid", session->identity.pid},
+                       {"name", session->identity.name},
+                       {"session", session->identity.id},
+                       {"windows", held.windows},
+                       {"dma_buffers", held.buffers},
+                       {"dma_bytes", held.dma_bytes},
+                       {"direct", false}});
   }
   return holders;
 }
 
-json device_entry(std::uint32_t index, const DeviceView& view, const SessionTable& sessions) {
+json device_entry(std::uint32_t index, const DeviceView& view, const SessionTable& sessions, const Broker& broker) {
   json entry = {{"index", index},
                 {"name", view.name},
                 {"chip", view.chip},
@@ -32,7 +38,7 @@ json device_entry(std::uint32_t index, const DeviceView& view, const SessionTabl
                 {"state", to_string(view.state)},
                 {"reason", view.reason},
                 {"epoch", view.epoch},
-                {"holders", holders_of(index, sessions)}};
+                {"holders", holders_of(index, sessions, broker)}};
   // Absent telemetry is null, never a number that looks measured.
   const auto& telemetry = view.telemetry;
   entry["temperature"] = telemetry ? json(telemetry->asic_temperature_celsius) : json();
@@ -75,10 +81,10 @@ std::string_view to_string(shm::DeviceState state) noexcept {
   return "unknown";
 }
 
-std::string devices_listing(const Devices& devices, const SessionTable& sessions) {
+std::string devices_listing(const Devices& devices, const SessionTable& sessions, const Broker& broker) {
   json list = json::array();
   for (std::uint32_t index = 0; index < devices.count(); ++index) {
-    list.push_back(device_entry(index, devices.at(index).view(), sessions));
+    list.push_back(device_entry(index, devices.at(index).view(), sessions, broker));
   }
   return text_of(list);
 }

@@ -4,13 +4,14 @@
 
 #include <string>
 
+#include "tools/wardend/broker.h"
 #include "tools/wardend/devices.h"
 #include "tools/wardend/reaper.h"
 #include "tools/wardend/session_table.h"
 
 namespace warden::daemon {
 
-[[nodiscard]] std::string devices_listing(const Devices& devices, const SessionTable& sessions);
+[[nodiscard]] std::string devices_listing(const Devices& devices, const SessionTable& sessions, const Broker& broker);
 [[nodiscard]] std::string sessions_listing(const Devices& devices, const SessionTable& sessions, const Reaper& reaper);
 [[nodiscard]] std::string_view to_string(shm::DeviceState state) noexcept;
 

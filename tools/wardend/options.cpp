@@ -104,6 +104,11 @@ std::variant<Options, int> parse_options(int argc, char** argv) {
   app.add_option("--exit-watcher", mechanism, "How the death of a process is noticed (see docs/exit-watcher.md)")
       ->check(CLI::IsMember(mechanisms))
       ->capture_default_str();
+  app.add_option("--max-windows", options.limits.windows, "How many windows of cards one session may hold")
+      ->capture_default_str();
+  app.add_option("--max-dma", options.limits.dma_bytes, "How much DMA memory one session may hold (bytes, or 64M, 2G)")
+      ->transform(CLI::AsSizeValue(false))
+      ->default_str("1G");
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& wanted) {

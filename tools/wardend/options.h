@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "bpf/exit_watcher.h"
+#include "tools/wardend/broker.h"
 
 namespace warden::daemon {
 
@@ -25,6 +26,7 @@ struct Options {
   std::chrono::milliseconds umd_grace{2000};
   std::optional<bpf::Mechanism> exit_watcher;    // how deaths are noticed; none: the best that works
   std::optional<std::string> allocation_socket;  // the bridge for tt-metal's allocation messages; none: no bridge
+  BrokerLimits limits;                           // what one session may hold
 };
 
 // The options, or the status to exit with: help, version and usage errors have been printed.

@@ -25,8 +25,9 @@ std::span<const std::byte> bytes_of_text(std::string_view text) { return std::as
 
 }  // namespace
 
-void Replier::done(const Session& session, std::uint32_t request, std::span<const std::byte> body) const {
-  send(session, request, 0, body, {});
+void Replier::done(const Session& session, std::uint32_t request, std::span<const std::byte> body,
+                   std::span<const int> fds) const {
+  send(session, request, 0, body, fds);
 }
 
 void Replier::refuse(const Session& session, std::uint32_t request, const Error& error) const {

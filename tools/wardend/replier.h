@@ -23,7 +23,8 @@ class Replier {
   using Drop = std::function<void(std::uint64_t session_id, std::string reason)>;
   explicit Replier(Drop drop) : drop_(std::move(drop)) {}
 
-  void done(const Session& session, std::uint32_t request, std::span<const std::byte> body = {}) const;
+  void done(const Session& session, std::uint32_t request, std::span<const std::byte> body = {},
+            std::span<const int> fds = {}) const;
   void refuse(const Session& session, std::uint32_t request, const Error& error) const;
   // Inline, or as a sealed memfd when it is long.
   void text(const Session& session, std::uint32_t request, std::string_view text) const;

@@ -11,7 +11,6 @@
 
 #include "tools/wardend/listings.h"
 #include "tools/wardend/status_listing.h"
-#include "tools/wardend/tile_jobs.h"
 
 namespace warden::daemon {
 
@@ -59,7 +58,12 @@ Status RequestHandler::handle(const SessionPointer& session, shm::Packet packet)
     case MessageKind::kWrite:
     case MessageKind::kBroadcast:
     case MessageKind::kRead32:
-    case MessageKind::kWrite32: return access_tile(session, std::move(packet));
+    case MessageKind::kWrite32:
+    case MessageKind::kReserveWindow:
+    case MessageKind::kMapDma:
+    case MessageKind::kBatch: return ask_card(session, std::move(packet));
+    case MessageKind::kReleaseWindow: return release_window(session, packet);
+    case MessageKind::kUnmapDma: return unmap_dma(session, packet);
     case MessageKind::kReset: return reset(session, packet);
     case MessageKind::kReport: return report(session, packet);
     case MessageKind::kExtend: return extend(session, packet);
@@ -97,29 +101,76 @@ Status RequestHandler::open_device(const SessionPointer& session, const shm::Pac
   return {};
 }
 
-Status RequestHandler::access_tile(const SessionPointer& session, shm::Packet packet) {
+Status RequestHandler::ask_card(const SessionPointer& session, shm::Packet packet) {
   const std::uint32_t request = packet.header.request;
   const auto lost = [this](std::uint32_t index, const std::string& reason) {
     parts_.mailbox.post([this, index, reason] { lose_device(index, reason); });
   };
-  Result<TileJob> job = make_tile_job(session, std::move(packet), parts_.replier, lost);
+  Result<CardJob> job = make_card_job(session, std::move(packet), {parts_.replier, parts_.broker, lost});
   if (!job) return std::unexpected(std::move(job).error());
-  Status submitted;
-  if (job->device_index >= parts_.devices.count()) {
-    submitted = fail(Code::kNotFound,
-                     fmt::format("no device {}; wardend has {}", job->device_index, parts_.devices.names_text()));
-  } else if (((session->opened_devices.load() >> job->device_index) & 1U) == 0) {
-    submitted = fail(Code::kStale, "this session has not opened the device; open it first");
-  } else if (session->jobs_under_way.load() >= kMaxJobsPerSession) {
-    submitted = fail(Code::kBusy, fmt::format("{} accesses of this session are waiting already; read the answers first",
-                                              kMaxJobsPerSession));
-  } else {
-    session->jobs_under_way.fetch_add(1);
-    submitted = parts_.devices.at(job->device_index).submit(*session, job->epoch, std::move(job->work));
-    if (!submitted) session->jobs_under_way.fetch_sub(1);
+  if (Status submitted = submit(session, std::move(*job)); !submitted) {
+    parts_.replier.refuse(*session, request, submitted.error());
   }
-  if (!submitted) parts_.replier.refuse(*session, request, submitted.error());
   return {};
+}
+
+Status RequestHandler::submit(const SessionPointer& session, CardJob job) {
+  if (job.device_index >= parts_.devices.count()) {
+    return fail(Code::kNotFound,
+                fmt::format("no device {}; wardend has {}", job.device_index, parts_.devices.names_text()));
+  }
+  if (((session->opened_devices.load() >> job.device_index) & 1U) == 0) {
+    return fail(Code::kStale, "this session has not opened the device; open it first");
+  }
+  if (session->jobs_under_way.load() >= kMaxJobsPerSession) {
+    return fail(Code::kBusy, fmt::format("{} accesses of this session are waiting already; read the answers first",
+                                         kMaxJobsPerSession));
+  }
+  session->jobs_under_way.fetch_add(1);
+  Status submitted = parts_.devices.at(job.device_index).submit(*session, job.epoch, std::move(job.work));
+  if (!submitted) session->jobs_under_way.fetch_sub(1);
+  return submitted;
+}
+
+Status RequestHandler::release_window(const SessionPointer& session, const shm::Packet& packet) {
+  const auto body = shm::body_of<shm::ReleaseWindow>(packet);
+  if (!body) return std::unexpected(body.error());
+  const HoldingKey key{session->identity.id, body->number};
+  give_back(session, packet.header.request, parts_.broker.device_of_window(key), [this, key](chip::Chip& chip) {
+    parts_.broker.release_window(chip, key);
+    return Status{};
+  });
+  return {};
+}
+
+Status RequestHandler::unmap_dma(const SessionPointer& session, const shm::Packet& packet) {
+  const auto body = shm::body_of<shm::UnmapDma>(packet);
+  if (!body) return std::unexpected(body.error());
+  const HoldingKey key{session->identity.id, body->number};
+  give_back(session, packet.header.request, parts_.broker.device_of_buffer(key),
+            [this, key](chip::Chip& chip) { return parts_.broker.unmap_dma(chip, key); });
+  return {};
+}
+
+// Also during a reset, and whatever the epoch: only less is held afterwards. Without a chip it waits for the session's
+// end; the card can reach nothing meanwhile.
+void RequestHandler::give_back(const SessionPointer& session, std::uint32_t request,
+                               std::optional<std::uint32_t> device_index, std::function<Status(chip::Chip&)> work) {
+  if (!device_index) return parts_.replier.done(*session, request);
+  if (session->jobs_under_way.load() >= kMaxJobsPerSession) {
+    return parts_.replier.refuse(*session, request, {Code::kBusy, "read the answers first"});
+  }
+  const auto job = [this, session, request, work = std::move(work)](chip::Chip& chip) {
+    session->jobs_under_way.fetch_sub(1);
+    const Status done = work(chip);
+    if (done) return parts_.replier.done(*session, request);
+    parts_.replier.refuse(*session, request, done.error());
+  };
+  session->jobs_under_way.fetch_add(1);
+  if (!parts_.devices.at(*device_index).post(job)) {
+    session->jobs_under_way.fetch_sub(1);
+    parts_.replier.refuse(*session, request, {Code::kOffBus, "the card is lost; what is held ends with the session"});
+  }
 }
 
 void RequestHandler::lose_device(std::uint32_t index, const std::string& reason) {
@@ -215,7 +266,8 @@ void RequestHandler::send_listings() {
   const auto now = std::chrono::steady_clock::now();
   std::erase_if(listings_, [&](const PendingListing& listing) {
     if (listing.awaited_devices != 0 && now < listing.deadline) return false;
-    parts_.replier.text(*listing.session, listing.request, devices_listing(parts_.devices, parts_.sessions));
+    parts_.replier.text(*listing.session, listing.request,
+                        devices_listing(parts_.devices, parts_.sessions, parts_.broker));
     return true;
   });
 }

@@ -13,6 +13,8 @@
 #include "shm/socket.h"
 #include "tools/wardend/allocation_listing.h"
 #include "tools/wardend/allocation_server.h"
+#include "tools/wardend/broker.h"
+#include "tools/wardend/card_jobs.h"
 #include "tools/wardend/devices.h"
 #include "tools/wardend/mailbox.h"
 #include "tools/wardend/options.h"
@@ -32,6 +34,7 @@ class RequestHandler {
     KeeperLink& keeper;
     EventBoard& board;
     Devices& devices;
+    Broker& broker;
     ResetQueue& resets;
     const Replier& replier;
     Mailbox& mailbox;
@@ -57,7 +60,12 @@ class RequestHandler {
 
   [[nodiscard]] Status listen(const SessionPointer& session, const shm::Packet& packet);
   [[nodiscard]] Status open_device(const SessionPointer& session, const shm::Packet& packet);
-  [[nodiscard]] Status access_tile(const SessionPointer& session, shm::Packet packet);
+  [[nodiscard]] Status ask_card(const SessionPointer& session, shm::Packet packet);
+  [[nodiscard]] Status submit(const SessionPointer& session, CardJob job);
+  [[nodiscard]] Status release_window(const SessionPointer& session, const shm::Packet& packet);
+  [[nodiscard]] Status unmap_dma(const SessionPointer& session, const shm::Packet& packet);
+  void give_back(const SessionPointer& session, std::uint32_t request, std::optional<std::uint32_t> device_index,
+                 std::function<Status(chip::Chip&)> work);
   void lose_device(std::uint32_t index, const std::string& reason);
   [[nodiscard]] Status reset(const SessionPointer& session, const shm::Packet& packet);
   [[nodiscard]] Status report(const SessionPointer& session, const shm::Packet& packet);

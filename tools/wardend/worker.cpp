@@ -77,6 +77,7 @@ Status Worker::start() {
       Devices::open(parts_.options.devices, parts_.inheritance.kept, keeper_, directory_, unfinished_of(*journal_));
   if (!devices) return std::unexpected(std::move(devices).error());
   devices_.emplace(std::move(*devices));
+  open_broker();
   std::vector<ParticipantSource*> sources{&listeners_};
   if (parts_.options.umd_directory) {
     if (Status bridged = open_umd_bridge(); !bridged) return bridged;
@@ -91,8 +92,8 @@ Status Worker::start() {
                                     sessions_},
                   parts_.inheritance.kept,
                   [this] { mailbox_.post([this] { done_ = stopping_ && resets_->is_idle(); }); });
-  requests_.emplace(RequestHandler::Parts{directory_, sessions_, keeper_, board_, *devices_, *resets_, replier_,
-                                          mailbox_, reaper_, parts_.options, allocations_});
+  requests_.emplace(RequestHandler::Parts{directory_, sessions_, keeper_, board_, *devices_, *broker_, *resets_,
+                                          replier_, mailbox_, reaper_, parts_.options, allocations_});
   resume_sessions();
   if (Status started = reaper_.start(); !started) return started;
   announce_service();
@@ -103,6 +104,14 @@ Status Worker::open_reaper() {
   const Status opened = reaper_.open(parts_.options.exit_watcher, parts_.inheritance.first, parts_.inheritance.kept);
   if (opened) greeter_.set_liveness(reaper_.exits().liveness_fd());
   return opened;
+}
+
+void Worker::open_broker() {
+  broker_.emplace(Broker::Parts{*devices_, keeper_, parts_.options.limits});
+  for (std::uint32_t index = 0; index < devices_->count(); ++index) {
+    devices_->at(index).on_reset([this, index] { broker_->forget_device(index); });
+  }
+  broker_->restore(parts_.inheritance.kept, sessions_);
 }
 
 Status Worker::open_umd_bridge() {
@@ -244,6 +253,7 @@ void Worker::reopen_lost_cards(std::chrono::steady_clock::time_point now) {
   devices_->reopen_lost(keeper_, [this](std::uint32_t index) {
     mailbox_.post([this, index] {
       spdlog::info("{} is back", devices_->at(index).name());
+      broker_->map_again(index);
       devices_->publish_row(index);
       devices_->publish_change(index, board_);
     });

@@ -14,6 +14,7 @@
 #include <warden/unique_fd.h>
 
 #include "tools/wardend/allocation_server.h"
+#include "tools/wardend/broker.h"
 #include "tools/wardend/devices.h"
 #include "tools/wardend/event_board.h"
 #include "tools/wardend/greeter.h"
@@ -68,6 +69,7 @@ class Worker {
   [[nodiscard]] Status start();
   [[nodiscard]] Status open_descriptors();
   [[nodiscard]] Status open_reaper();
+  void open_broker();
   [[nodiscard]] Status open_umd_bridge();
   [[nodiscard]] Status open_allocation_server();
   void resume_sessions();
@@ -113,6 +115,7 @@ class Worker {
   std::optional<RequestHandler> requests_;
   std::optional<Journal> journal_;
   std::optional<ReportStore> reports_;
+  std::optional<Broker> broker_;
   std::optional<Devices> devices_;
   std::unique_ptr<UmdBridge> umd_;
   std::unique_ptr<AllocationServer> allocations_;

@@ -156,6 +156,7 @@ void Worker::end_session(const std::shared_ptr<Session>& session, const std::str
   reaper_.dismiss(session);
   const bool free_slot = reaper_.forget(*session) || is_dead(session->pidfd.get());
   sessions_.remove(*session, free_slot);
+  broker_->release(session->identity.id);
   const SessionIdentity& who = session->identity;
   spdlog::info("session {}: pid {} ({}) {}", who.id, who.pid, who.name, reason);
   publish_session(shm::EventKind::kSessionClosed, *session);

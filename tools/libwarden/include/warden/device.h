@@ -15,7 +15,7 @@
 namespace warden {
 
 // A handle on one card between two resets. From this session's acknowledgement (or the start of the reset) until the
-// result every call answers kResetting; afterwards kStale: open the device again. Threads: any. Cheap to move.
+// result every call answers kResetting; afterwards kStale: open the device again. Threads: any. Cheap to copy.
 class Device {
  public:
   // `name` as in Session::devices(), or its position there in decimal.
@@ -34,6 +34,9 @@ class Device {
   [[nodiscard]] std::uint64_t epoch() const noexcept { return epoch_; }
 
  private:
+  friend class Batch;
+  friend class DmaBuffer;
+  friend class Window;
   Device(std::shared_ptr<Session> session, std::uint32_t index, std::uint64_t epoch, std::uint64_t attachment) noexcept
       : session_(std::move(session)), index_(index), epoch_(epoch), attachment_(attachment) {}
   std::shared_ptr<Session> session_;
