@@ -81,7 +81,7 @@ TEST_F(ShmFuzz, RandomPackets) {
   for_a_while([&] {
     std::vector<char> bytes(below(below(2) != 0 ? 100 : kMaxMessageBytes + 100) + 1);
     for (std::size_t i = 0; i < std::min<std::size_t>(bytes.size(), 200); ++i) bytes[i] = static_cast<char>(random_());
-    const Header header = request_header(static_cast<MessageKind>(below(20)), 1);
+    const Header header = request_header(static_cast<MessageKind>(below(26)), 1);
     if (below(2) != 0) std::memcpy(bytes.data(), &header, std::min(bytes.size(), sizeof(header)));
     std::array<int, 8> fds{};
     const std::size_t fd_count = below(fds.size() + 1);

@@ -124,6 +124,37 @@ TEST_F(WindowPoolTest, ThreadsNeverSeeTheirWindowTurned) {
   EXPECT_EQ(wrong, 0);
 }
 
+// Proves that some windows of a size can't be reserved, so that single accesses go on; that equal aims share one; and
+// that what is given back may be reserved again.
+TEST_F(WindowPoolTest, KeepsWindowsThatNobodyReserves) {
+  constexpr std::size_t kWindows = 7;
+  WindowPool pool(bar0_, kWindows);
+  const auto aim = [](std::size_t x) { return WindowAim{.tile = {static_cast<std::uint8_t>(x), 1}, .first = {}}; };
+  std::vector<WindowLease> reserved;
+  for (std::size_t x = 0; x < kWindows - kUnreservedWindows; ++x) {
+    auto lease = pool.reserve(WindowSize::k1M, aim(x));
+    ASSERT_TRUE(lease) << lease.error().message;
+    reserved.push_back(std::move(*lease));
+  }
+  EXPECT_EQ(pool.reserve(WindowSize::k1M, aim(20)).error().code, Code::kBusy);
+  {
+    auto same = pool.reserve(WindowSize::k1M, aim(0));
+    ASSERT_TRUE(same) << "takes no window of its own";
+    EXPECT_EQ(same->index(), reserved[0].index());
+  }
+  for (std::size_t x = 20; x < 40; ++x) {
+    const auto lease = pool.acquire(WindowSize::k1M, aim(x), soon());
+    ASSERT_TRUE(lease);
+    for (const WindowLease& held : reserved) EXPECT_NE(lease->index(), held.index());
+  }
+  for (std::size_t x = 0; x < reserved.size(); ++x) {
+    EXPECT_EQ(config_of(reserved[x].index()), encode(WindowSize::k1M, aim(x))) << "turned";
+  }
+  reserved.pop_back();
+  EXPECT_TRUE(pool.reserve(WindowSize::k1M, aim(20)));
+  EXPECT_TRUE(pool.reserve(WindowSize::k16M, aim(20))) << "sizes are counted apart";
+}
+
 // Proves that a window that does not take its configuration is an error, and one of all ones a card off the bus.
 TEST(WindowPoolOnDeadCard, IsOffBus) {
   auto device = FakeDevice::create({.mappable = false, .dead = true});

@@ -76,7 +76,7 @@ Broker::Sum Broker::held_by(std::uint64_t session_id, std::uint32_t device_index
 // Seen under the lock with which an entry is made: whoever ends the session afterwards finds the entry.
 Status Broker::check_alive(const Session& session) const {
   if (!session.ended.load() && !session.peer_gone.load()) return {};
-  return fail(Code::kDisconnected, "the session has ended");
+  return fail(Code::kStale, "the session has ended");
 }
 
 Status Broker::check_window_quota(std::uint64_t session_id) const {
