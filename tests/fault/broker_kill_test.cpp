@@ -170,20 +170,31 @@ TEST_F(BrokerKill, HostileMessagesAreThePeersEnd) {
     return eventually([&] { return client.is_dropped(); });
   };
   const auto bytes = [](const auto& body) { return std::as_bytes(std::span(&body, 1)); };
+  const auto aimed = [](std::uint8_t size, std::uint8_t noc, std::uint8_t ordering) {
+    shm::ReserveWindow wanted{};
+    wanted.number = 1;
+    wanted.size = size;
+    wanted.noc = noc;
+    wanted.ordering = ordering;
+    return wanted;
+  };
   const std::byte one[1]{};
   for (const auto kind : {shm::MessageKind::kReserveWindow, shm::MessageKind::kReleaseWindow, shm::MessageKind::kMapDma,
                           shm::MessageKind::kUnmapDma, shm::MessageKind::kBatch}) {
     EXPECT_TRUE(send(kind, one)) << "too short, kind " << static_cast<int>(kind);
   }
   EXPECT_TRUE(send(shm::MessageKind::kMapDma, bytes(shm::MapDma{}))) << "number 0";
-  EXPECT_TRUE(send(shm::MessageKind::kReserveWindow, bytes(shm::ReserveWindow{.size = 3, .number = 1})));
-  EXPECT_TRUE(send(shm::MessageKind::kReserveWindow, bytes(shm::ReserveWindow{.noc = 2, .number = 1})));
-  EXPECT_TRUE(send(shm::MessageKind::kReserveWindow, bytes(shm::ReserveWindow{.ordering = 9, .number = 1})));
+  EXPECT_TRUE(send(shm::MessageKind::kReserveWindow, bytes(aimed(3, 0, 0))));
+  EXPECT_TRUE(send(shm::MessageKind::kReserveWindow, bytes(aimed(0, 2, 0))));
+  EXPECT_TRUE(send(shm::MessageKind::kReserveWindow, bytes(aimed(0, 0, 9))));
   EXPECT_TRUE(send(shm::MessageKind::kBatch, bytes(shm::Batch{0, 1, 1}))) << "an operation that is not there";
   EXPECT_TRUE(send(shm::MessageKind::kBatch, bytes(shm::Batch{0, ~0U, 1})));
-  const shm::BatchOperation unknown{.kind = 99};
+  shm::BatchOperation unknown{};
+  unknown.kind = 99;
   EXPECT_TRUE(send(shm::MessageKind::kBatch, bytes(shm::Batch{0, 1, 1}), bytes(unknown)));
-  const shm::BatchOperation large{.kind = static_cast<std::uint32_t>(shm::BatchKind::kRead), .length_bytes = ~0U};
+  shm::BatchOperation large{};
+  large.kind = static_cast<std::uint32_t>(shm::BatchKind::kRead);
+  large.length_bytes = ~0U;
   EXPECT_TRUE(send(shm::MessageKind::kBatch, bytes(shm::Batch{0, 1, 1}), bytes(large)));
   EXPECT_TRUE(device_.read32(kTensix, {0})) << "others work on";
 }
