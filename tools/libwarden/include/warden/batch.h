@@ -41,13 +41,13 @@ class Batch {
 
  private:
   struct Operation {
-    std::uint32_t kind;
-    TileRectangle tiles;
-    std::uint64_t address;
-    std::uint64_t window;
-    std::span<const std::byte> from;
-    std::span<std::byte> into;
-    std::uint32_t word;
+    std::uint32_t kind = 0;
+    TileRectangle tiles = {};
+    std::uint64_t address = 0;
+    std::uint64_t window = 0;
+    std::span<const std::byte> from = {};
+    std::span<std::byte> into = {};
+    std::uint32_t word = 0;
   };
   struct Piece;
   class Message;
