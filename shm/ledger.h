@@ -9,6 +9,7 @@
 #include <warden/result.h>
 
 #include "shm/allocation_reader.h"
+#include "shm/death_actions.h"
 #include "shm/ledger_layout.h"
 #include "shm/memory.h"
 
@@ -26,6 +27,8 @@ class LedgerReader {
   [[nodiscard]] std::uint64_t acknowledged_time_ns() const noexcept;
   // What the client holds on the cards.
   [[nodiscard]] AllocationReader allocations() const noexcept { return AllocationReader(memory_.fd()); }
+  // What it wants done to the cards when it has ended.
+  [[nodiscard]] DeathActionReader death_actions() const noexcept { return DeathActionReader(memory_.fd()); }
   [[nodiscard]] Memory::FileId file_id() const noexcept { return file_id_; }
   [[nodiscard]] int fd() const noexcept { return memory_.fd(); }
 

@@ -13,7 +13,8 @@ ClientLedger::ClientLedger(shm::LedgerWriter ledger, shm::Memory::FileId file_id
     : file_id_(file_id),
       ledger_(std::move(ledger)),
       allocations_(shm::AllocationWriter::create(ledger_.start(), clock.time_ns())),
-      attachment_(attachment) {}
+      attachment_(attachment),
+      death_actions_(ledger_.start()) {}
 
 Result<std::shared_ptr<ClientLedger>> ClientLedger::open(UniqueFd fd, std::uint64_t session_id,
                                                          std::uint64_t attachment, const shm::CoarseClock& clock) {
@@ -33,7 +34,11 @@ bool ClientLedger::pass_on(int fd, std::uint64_t session_id, std::uint64_t attac
   const shm::Memory memory(UniqueFd(::fcntl(fd, F_DUPFD_CLOEXEC, 0)));
   const auto file_id = memory.file_id();
   if (!file_id || *file_id != file_id_) return false;
+  const std::lock_guard lock(death_mutex_);
   attachment_.store(attachment, std::memory_order_release);  // sync: libwarden.attachment
+  // They were for devices as the attachment before had opened them. The new session has opened none yet, so that
+  // nothing is done for it before they are gone.
+  death_actions_.remove_all();
   ledger_.rename(session_id);
   return true;
 }
@@ -41,6 +46,22 @@ bool ClientLedger::pass_on(int fd, std::uint64_t session_id, std::uint64_t attac
 void ClientLedger::acknowledge(std::uint64_t reset_id, std::uint64_t attachment) noexcept {
   if (attachment_.load(std::memory_order_acquire) != attachment) return;  // sync: libwarden.attachment
   ledger_.acknowledge(reset_id);
+}
+
+Result<std::uint64_t> ClientLedger::add_death_action(const shm::DeathAction& action, std::uint64_t attachment) {
+  const std::lock_guard lock(death_mutex_);
+  if (attachment_.load(std::memory_order_relaxed) != attachment) {  // changes with the mutex
+    return fail(Code::kStale, "the device was opened before wardend was restarted; open it again");
+  }
+  const std::uint64_t ticket = death_actions_.add(action);
+  if (ticket != 0) return ticket;
+  return fail(Code::kBusy, "this session has " + std::to_string(shm::kDeathActions) +
+                               " death actions and takes no more; remove some");
+}
+
+bool ClientLedger::remove_death_action(std::uint64_t ticket) noexcept {
+  const std::lock_guard lock(death_mutex_);
+  return death_actions_.remove(ticket);
 }
 
 void SessionLedgers::use(const std::shared_ptr<ClientLedger>& ledger) {

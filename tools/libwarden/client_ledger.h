@@ -35,6 +35,9 @@ class ClientLedger {
 
   [[nodiscard]] shm::AllocationWriter& allocations() noexcept { return *allocations_; }
   [[nodiscard]] shm::AllocationReader reader() const noexcept { return shm::AllocationReader(ledger_.fd()); }
+  // What remove_death_action() takes. kStale: the action is of another attachment; kBusy: there is no room.
+  [[nodiscard]] Result<std::uint64_t> add_death_action(const shm::DeathAction& action, std::uint64_t attachment);
+  [[nodiscard]] bool remove_death_action(std::uint64_t ticket) noexcept;
   [[nodiscard]] int fd() const noexcept { return ledger_.fd(); }
 
  private:
@@ -44,6 +47,8 @@ class ClientLedger {
   shm::LedgerWriter ledger_;
   const std::shared_ptr<shm::AllocationWriter> allocations_;
   std::atomic<std::uint64_t> attachment_;
+  std::mutex death_mutex_;  // of this process alone; attachment_ changes only with it
+  shm::DeathActionWriter death_actions_;
 };
 
 // The ledgers of one session: that of now, and those that a new wardend would not take over.

@@ -35,6 +35,7 @@ class Device {
 
  private:
   friend class Batch;
+  friend class DeathActions;
   friend class DmaBuffer;
   friend class Window;
   Device(std::shared_ptr<Session> session, std::uint32_t index, std::uint64_t epoch, std::uint64_t attachment) noexcept
