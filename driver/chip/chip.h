@@ -3,6 +3,7 @@
 // proves itself. Wormhole today; what differs between chips stays behind this header.
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -97,6 +98,18 @@ struct HostReach {
   std::uint64_t size_bytes = 0;
 };
 
+// What a tile has asked of others on the two NoCs and what has not ended.
+struct NocTraffic {
+  struct PerNoc {
+    std::uint32_t commands = 0;  // bit i: request initiator i holds one that was not accepted yet
+    std::uint32_t requests = 0;  // whose answer has not come: reads, acknowledged writes, atomics
+    std::uint32_t writes = 0;    // whose data has not all left the tile
+  };
+  std::array<PerNoc, 2> nocs{};
+  [[nodiscard]] bool is_quiet() const noexcept;
+};
+[[nodiscard]] std::string to_string(const NocTraffic& traffic);
+
 class Handle;
 class Window;
 
@@ -137,6 +150,8 @@ class Chip {
   [[nodiscard]] virtual Status write32(std::uint64_t epoch, Tile tile, CardAddress address, std::uint32_t value) = 0;
   [[nodiscard]] virtual Status broadcast(std::uint64_t epoch, TileRectangle tiles, CardAddress address,
                                          std::span<const std::byte> from) = 0;
+  [[nodiscard]] virtual Status hold_in_reset(std::uint64_t epoch, Tile tile, Cores cores) = 0;
+  [[nodiscard]] virtual Result<NocTraffic> outstanding(std::uint64_t epoch, Tile tile) = 0;
   // Windows by number. A chip that has none to give need not say more.
   [[nodiscard]] virtual Result<std::uint32_t> reserve_window(std::uint64_t epoch, const WindowRequest& request);
   virtual void release_window(std::uint64_t epoch, std::uint32_t number);
@@ -205,6 +220,11 @@ class Handle {
   [[nodiscard]] Status broadcast(TileRectangle tiles, CardAddress address, std::span<const std::byte> from) const {
     return chip_->broadcast(epoch_, tiles, address, from);
   }
+  // These cores of a Tensix or Ethernet tile; the others stay as they are. They are held when it returns. Not for two
+  // threads and one tile at a time.
+  [[nodiscard]] Status hold_in_reset(Tile tile, Cores cores) const { return chip_->hold_in_reset(epoch_, tile, cores); }
+  // Of a Tensix or Ethernet tile, as it is now. With all its cores in reset, what has become quiet stays so.
+  [[nodiscard]] Result<NocTraffic> outstanding(Tile tile) const { return chip_->outstanding(epoch_, tile); }
   // A window kept aimed. kBusy when no more of that size may be reserved.
   [[nodiscard]] Result<Window> reserve_window(const WindowRequest& request) const {
     auto number = chip_->reserve_window(epoch_, request);

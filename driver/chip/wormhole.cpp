@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <linux/vfio.h>
 
+#include "driver/chip/core_control.h"
 #include "driver/chip/poll.h"
 #include "driver/chip/telemetry.h"
 #include "driver/chip/warm_reset.h"
@@ -223,6 +224,22 @@ Status Wormhole::broadcast(std::uint64_t epoch, TileRectangle tiles, CardAddress
   auto known = grid();
   if (!known) return std::unexpected(std::move(known).error());
   return memory_.broadcast(**known, tiles, address, from);
+}
+
+Status Wormhole::hold_in_reset(std::uint64_t epoch, Tile tile, Cores cores) {
+  auto pass = gate_.enter(epoch);
+  if (!pass) return std::unexpected(std::move(pass).error());
+  auto known = grid();
+  if (!known) return std::unexpected(std::move(known).error());
+  return CoreControl(memory_, **known).hold_in_reset(tile, cores);
+}
+
+Result<NocTraffic> Wormhole::outstanding(std::uint64_t epoch, Tile tile) {
+  auto pass = gate_.enter(epoch);
+  if (!pass) return std::unexpected(std::move(pass).error());
+  auto known = grid();
+  if (!known) return std::unexpected(std::move(known).error());
+  return CoreControl(memory_, **known).outstanding(tile);
 }
 
 Result<std::uint32_t> Wormhole::reserve_window(std::uint64_t epoch, const WindowRequest& request) {

@@ -46,6 +46,8 @@ class Wormhole final : public Chip {
   [[nodiscard]] Status write32(std::uint64_t epoch, Tile tile, CardAddress address, std::uint32_t value) override;
   [[nodiscard]] Status broadcast(std::uint64_t epoch, TileRectangle tiles, CardAddress address,
                                  std::span<const std::byte> from) override;
+  [[nodiscard]] Status hold_in_reset(std::uint64_t epoch, Tile tile, Cores cores) override;
+  [[nodiscard]] Result<NocTraffic> outstanding(std::uint64_t epoch, Tile tile) override;
   [[nodiscard]] Result<std::uint32_t> reserve_window(std::uint64_t epoch, const WindowRequest& request) override;
   void release_window(std::uint64_t epoch, std::uint32_t number) override;
   [[nodiscard]] Status read_window(std::uint64_t epoch, std::uint32_t number, std::uint64_t offset,

@@ -97,6 +97,29 @@ inline constexpr std::uint8_t kBoardWatchdogSeconds = 0xBC;
 inline constexpr std::uint16_t kResetAsic = 0;
 inline constexpr std::uint16_t kResetBoard = 3;
 
+// ---- Tensix and Ethernet tiles (tt-isa-documentation: WormholeB0/TensixTile/BabyRISCV, NoC/Counters; tt-umd) ----
+// RISCV_DEBUG_REG_SOFT_RESET_0, 1 holds. The bits not named here reset parts of the coprocessor.
+inline constexpr std::uint64_t kSoftReset = 0xFFB1'21B0;
+inline constexpr std::uint32_t kSoftResetBrisc = 1U << 11;
+inline constexpr std::uint32_t kSoftResetTrisc0 = 1U << 12;
+inline constexpr std::uint32_t kSoftResetTrisc1 = 1U << 13;
+inline constexpr std::uint32_t kSoftResetTrisc2 = 1U << 14;
+inline constexpr std::uint32_t kSoftResetNcrisc = 1U << 18;
+inline constexpr std::uint32_t kSoftResetErisc = 1U << 11;
+
+inline constexpr std::uint64_t kNiu0 = 0xFFB2'0000;
+inline constexpr std::uint64_t kNiu1 = 0xFFB3'0000;
+// Which of the four request initiators still have a command that was not accepted.
+inline constexpr std::uint64_t kNiuCommandsBusy = 0x54;
+inline constexpr std::uint32_t kNiuCommandsMask = 0xF;
+// Counters at 0x200 + 4 * i; of what the tile asks as a master: 16..31 NIU_MST_REQS_OUTSTANDING_ID(0..15) count
+// requests whose answer has not come, 32..47 NIU_MST_WRITE_REQS_OUTGOING_ID(0..15) writes whose data has not all left.
+// 8 bits each.
+inline constexpr std::uint64_t kNiuRequestsOutstanding = 0x240;
+inline constexpr std::uint64_t kNiuWritesOutgoing = 0x280;
+inline constexpr std::size_t kTransactionIds = 16;
+inline constexpr std::uint32_t kOutstandingMask = 0xFF;
+
 // ---- NoC grid, NoC #0 coordinates (tt-isa-documentation: WormholeB0/NoC/Coordinates) ----
 inline constexpr std::uint8_t kGridWidth = 10;
 inline constexpr std::uint8_t kGridHeight = 12;

@@ -42,6 +42,8 @@ class FakeChip final : public chip::Chip {
   Status broadcast(std::uint64_t, chip::TileRectangle, chip::CardAddress, std::span<const std::byte>) override {
     return {};
   }
+  Status hold_in_reset(std::uint64_t, chip::Tile, chip::Cores) override { return {}; }
+  Result<chip::NocTraffic> outstanding(std::uint64_t, chip::Tile) override { return chip::NocTraffic{}; }
 
  private:
   std::atomic<std::uint64_t> epoch_{1};
