@@ -142,6 +142,7 @@ void Chip::set_fault(Fault fault) {
   }
   fault_ = fault;
   arc_.set_hung(fault == Fault::kArcHung);
+  for (CoreTile* core : cores_) core->set_noc_stuck(fault == Fault::kNocStuck);
   settle();
 }
 

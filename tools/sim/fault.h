@@ -11,14 +11,15 @@ namespace warden::sim {
 
 enum class Fault : std::uint8_t {
   kNone,
-  kArcHung,      // firmware takes no message, its heartbeat stands still
-  kOffBus,       // every read gives all ones, every write is lost
-  kResetHangs,   // a reset by ARC message begins and never ends
-  kResetIgnored  // a reset message is answered, and nothing happens
+  kArcHung,       // firmware takes no message, its heartbeat stands still
+  kOffBus,        // every read gives all ones, every write is lost
+  kResetHangs,    // a reset by ARC message begins and never ends
+  kResetIgnored,  // a reset message is answered, and nothing happens
+  kNocStuck       // a tile whose cores have run has a request on the NoC that is never answered
 };
 
-inline constexpr std::array<std::string_view, 5> kFaultNames = {"none", "arc-hung", "off-bus", "reset-hangs",
-                                                                "reset-ignored"};
+inline constexpr std::array<std::string_view, 6> kFaultNames = {"none",        "arc-hung",      "off-bus",
+                                                                "reset-hangs", "reset-ignored", "noc-stuck"};
 
 [[nodiscard]] constexpr std::string_view to_string(Fault fault) noexcept {
   return kFaultNames[static_cast<std::size_t>(fault)];

@@ -21,6 +21,8 @@ class NiuRegisters {
   [[nodiscard]] std::uint32_t read_word(std::uint64_t offset) const;
   void write_word(std::uint64_t offset, std::uint32_t value);
   void reset() { stored_.clear(); }
+  // A request of transaction 0 whose answer never comes.
+  void set_stuck(bool stuck) noexcept { stuck_ = stuck; }
 
  private:
   [[nodiscard]] std::uint32_t node_id() const noexcept;
@@ -29,6 +31,7 @@ class NiuRegisters {
   const Grid& grid_;
   Coordinate tile_;
   bool noc1_;
+  bool stuck_ = false;
   std::map<std::uint64_t, std::uint32_t> stored_;
 };
 

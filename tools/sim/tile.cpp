@@ -49,7 +49,9 @@ void CoreTile::reset(TimePoint now) {
   stored_.clear();
   clock_start_ = now;
   latched_clock_high_ = 0;
-  soft_reset_ = ethernet_ ? kEthernetInReset : kTensixInReset;
+  soft_reset_ = in_reset();
+  has_run_ = false;
+  show_traffic();
   if (ethernet_) {
     l1_.write32(kLinkTrainingWord, kLinkNotConnected);
     l1_.write32(kEthernetFirmwareWord, kEthernetFirmware);
@@ -98,10 +100,21 @@ std::uint32_t CoreTile::read_register(std::uint64_t address) {
 void CoreTile::write_register(std::uint64_t address, std::uint32_t value) {
   if (address == kSoftReset) {
     soft_reset_ = value;
+    has_run_ = has_run_ || (value & in_reset()) != in_reset();
+    show_traffic();
   } else {
     stored_[address] = value;
   }
 }
+
+std::uint32_t CoreTile::in_reset() const noexcept { return ethernet_ ? kEthernetInReset : kTensixInReset; }
+
+void CoreTile::set_noc_stuck(bool stuck) {
+  noc_stuck_ = stuck;
+  show_traffic();
+}
+
+void CoreTile::show_traffic() { niu_.of(false).set_stuck(noc_stuck_ && has_run_); }
 
 DramTile::DramTile(const Grid& grid, Coordinate tile, SparseMemory& bank)
     : bank_(bank), niu_(grid, tile, dram_niu(tile, 0), dram_niu(tile, 1)) {}

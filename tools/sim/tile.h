@@ -46,8 +46,12 @@ class CoreTile final : public Tile {
   void reset(TimePoint now) override;
 
   [[nodiscard]] SparseMemory& l1() noexcept { return l1_; }
+  // From now on its requests are not answered, if its cores have run since the last reset; or they are again.
+  void set_noc_stuck(bool stuck);
 
  private:
+  [[nodiscard]] std::uint32_t in_reset() const noexcept;
+  void show_traffic();
   [[nodiscard]] std::uint32_t read_register(std::uint64_t address);
   void write_register(std::uint64_t address, std::uint32_t value);
 
@@ -58,6 +62,8 @@ class CoreTile final : public Tile {
   TimePoint clock_start_;
   std::uint32_t latched_clock_high_ = 0;
   std::uint32_t soft_reset_ = 0;
+  bool has_run_ = false;  // a core was out of reset since the chip's reset
+  bool noc_stuck_ = false;
   std::map<std::uint64_t, std::uint32_t> stored_;
 };
 
