@@ -153,6 +153,8 @@ void Broker::quarantine(std::uint32_t device_index, std::uint64_t session_id) {
 
 void Broker::forget_device(std::uint32_t device_index) {
   const std::uint64_t epoch = parts_.devices.at(device_index).epoch();
+  // A reset that failed proves nothing about what still runs on the card.
+  const bool is_proven = parts_.devices.at(device_index).view().state == shm::DeviceState::kReady;
   std::vector<HoldingKey> freed;
   {
     const std::scoped_lock lock(mutex_);
@@ -162,7 +164,7 @@ void Broker::forget_device(std::uint32_t device_index) {
       return true;
     });
     for (const auto& [key, buffer] : buffers_) {
-      if (buffer.device_index != device_index || !buffer.quarantined_epoch) continue;
+      if (!is_proven || buffer.device_index != device_index || !buffer.quarantined_epoch) continue;
       if (*buffer.quarantined_epoch < epoch) freed.push_back(key);
     }
   }

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <utility>
 
 namespace warden::daemon {
@@ -169,6 +170,12 @@ void DeviceThread::reopen(std::unique_lock<std::mutex>& lock) {
   done();
 }
 
+void DeviceThread::close_for(std::uint64_t reset_id) {
+  const std::scoped_lock lock(mutex_);
+  reset_id_ = reset_id;
+  gate_ = Gate::kClosed;
+}
+
 void DeviceThread::announce(std::uint64_t reset_id) {
   const std::scoped_lock lock(mutex_);
   reset_id_ = reset_id;
@@ -220,6 +227,7 @@ bool DeviceThread::open_gate(bool touched, const std::string& failure) {
   const std::scoped_lock lock(mutex_);
   const std::optional<chip::ResetReport> own = std::exchange(verdict_, std::nullopt);
   gate_ = Gate::kOpen;
+  changed_.notify_all();  // cleanings go on
   reset_id_ = 0;
   if (!chip_) return false;
   epoch_ = chip_->epoch();
@@ -234,26 +242,67 @@ bool DeviceThread::open_gate(bool touched, const std::string& failure) {
 
 void DeviceThread::run() {
   std::unique_lock lock(mutex_);
-  for (;;) {
-    changed_.wait(lock, [this] { return stopping_ || !jobs_.empty() || opener_; });
-    if (stopping_) return;
-    if (jobs_.empty()) {
+  while (!stopping_) {
+    const auto cleaning = next_cleaning();
+    const bool is_due = cleaning != cleanings_.end() && cleaning->due <= Clock::now();
+    if (is_due && (jobs_.empty() || !job_is_next_)) {
+      run_cleaning(lock);
+    } else if (!jobs_.empty()) {
+      run_job(lock);
+    } else if (opener_) {
       busy_ = true;
       reopen(lock);
       busy_ = false;
       changed_.notify_all();
-      continue;
+    } else if (cleaning != cleanings_.end()) {
+      changed_.wait_until(lock, cleaning->due);
+    } else {
+      changed_.wait(lock);
     }
-    Job job = std::move(jobs_.front());
-    jobs_.pop_front();
-    busy_ = true;
-    lock.unlock();
-    job(*chip_);
-    job = nullptr;  // with what it holds, before the card counts as idle
-    lock.lock();
-    busy_ = false;
-    changed_.notify_all();
   }
+}
+
+void DeviceThread::run_job(std::unique_lock<std::mutex>& lock) {
+  Job job = std::move(jobs_.front());
+  jobs_.pop_front();
+  busy_ = true;
+  lock.unlock();
+  job(*chip_);
+  job = nullptr;  // with what it holds, before the card counts as idle
+  lock.lock();
+  busy_ = false;
+  job_is_next_ = false;
+  changed_.notify_all();
+}
+
+void DeviceThread::clean(Step step) {
+  const std::scoped_lock lock(mutex_);
+  cleanings_.push_back({std::move(step), Clock::now()});
+  changed_.notify_all();
+}
+
+std::list<DeviceThread::Cleaning>::iterator DeviceThread::next_cleaning() {
+  if (gate_ == Gate::kClosed) return cleanings_.end();
+  const auto now = Clock::now();
+  const auto due = std::ranges::find_if(cleanings_, [now](const Cleaning& cleaning) { return cleaning.due <= now; });
+  return due != cleanings_.end() ? due : std::ranges::min_element(cleanings_, {}, &Cleaning::due);
+}
+
+void DeviceThread::run_cleaning(std::unique_lock<std::mutex>& lock) {
+  const auto cleaning = next_cleaning();
+  const CardNow card{chip_.get(), state_};
+  busy_ = true;
+  lock.unlock();
+  const auto pause = cleaning->step(card);  // nobody else takes it from the list
+  lock.lock();
+  busy_ = false;
+  job_is_next_ = true;
+  if (pause) {
+    cleaning->due = Clock::now() + *pause;
+  } else {
+    cleanings_.erase(cleaning);
+  }
+  changed_.notify_all();
 }
 
 }  // namespace warden::daemon

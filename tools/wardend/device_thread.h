@@ -11,6 +11,7 @@
 #include <deque>
 #include <functional>
 #include <future>
+#include <list>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -21,6 +22,7 @@
 
 #include "driver/chip/chip.h"
 #include "shm/directory_layout.h"
+#include "tools/wardend/card_cleaning.h"
 #include "tools/wardend/session.h"
 #include "tools/wardend/transaction.h"
 
@@ -71,6 +73,13 @@ class DeviceThread final : public ResetTarget {
   // `done` is called on that thread, when the device is there again; never otherwise.
   void reopen_if_lost(Opener opener, std::function<void()> done);
 
+  // Calls `step` on the device's thread between the jobs of others, until it says that it is done. Not while the gate
+  // is closed: behind it the card is another one. Several go one after the other, as far as none of them waits.
+  using Step = std::function<std::optional<std::chrono::microseconds>(const CardNow&)>;
+  void clean(Step step);
+
+  // A predecessor died while this reset had the card: the gate is closed until release().
+  void close_for(std::uint64_t reset_id);
   // The gate, moved by the reset that runs.
   void announce(std::uint64_t reset_id);
   [[nodiscard]] Status quiesce(std::chrono::milliseconds bound) override;
@@ -85,9 +94,19 @@ class DeviceThread final : public ResetTarget {
 
   [[nodiscard]] Status admit(const Session& session, std::uint64_t epoch) const;
   [[nodiscard]] Status usable() const;
+  using Clock = std::chrono::steady_clock;
+  struct Cleaning {
+    Step step;
+    Clock::time_point due;
+  };
+
   bool open_gate(bool touched, const std::string& failure);
   void push(Job job);
   void run();
+  void run_job(std::unique_lock<std::mutex>& lock);
+  void run_cleaning(std::unique_lock<std::mutex>& lock);
+  // The first that is due, or the one that will be first; end() when there is none for now.
+  [[nodiscard]] std::list<Cleaning>::iterator next_cleaning();
   void reopen(std::unique_lock<std::mutex>& lock);
   Status read_telemetry(chip::Chip& chip);
 
@@ -97,7 +116,9 @@ class DeviceThread final : public ResetTarget {
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<Job> jobs_;
-  Opener opener_;  // with what to call after it: a try that is asked for
+  std::list<Cleaning> cleanings_;
+  bool job_is_next_ = false;  // they take turns
+  Opener opener_;             // with what to call after it: a try that is asked for
   std::function<void()> reopened_;
   std::function<void()> on_reset_;
   bool busy_ = false;

@@ -52,6 +52,13 @@ Result<std::unique_ptr<chip::Chip>> reopen_card(std::uint32_t index, const std::
   return chip;
 }
 
+// Whether the last worker died while this card was in the hands of a reset, which will be gone on with.
+bool is_in_reset(std::uint32_t index, const std::optional<ResetRecord>& unfinished) {
+  if (!unfinished) return false;
+  if (unfinished->phase != shm::ResetPhase::kResetting && unfinished->phase != shm::ResetPhase::kVerified) return false;
+  return std::ranges::any_of(unfinished->devices, [index](const ResetDevice& device) { return device.index == index; });
+}
+
 // The epoch that clients know, one further when a reset was tried and its end was not told yet.
 std::uint64_t epoch_to_go_on_with(std::uint64_t known, std::uint32_t index,
                                   const std::optional<ResetRecord>& unfinished) {
@@ -89,6 +96,7 @@ Result<Devices> Devices::open(const std::vector<std::string>& names, KeptTable& 
     if (taken_over && static_cast<shm::DeviceState>(row.state.load()) == shm::DeviceState::kFailed) {
       (void)devices.threads_.back()->release(true, "before wardend's worker was restarted");
     }
+    if (is_in_reset(index, unfinished)) devices.threads_.back()->close_for(unfinished->id);
     devices.publish_row(index);
   }
   return devices;

@@ -89,7 +89,8 @@ std::string devices_listing(const Devices& devices, const SessionTable& sessions
   return text_of(list);
 }
 
-std::string sessions_listing(const Devices& devices, const SessionTable& sessions, const Reaper& reaper) {
+std::string sessions_listing(const Devices& devices, const SessionTable& sessions, const Reaper& reaper,
+                             const Cleaner& cleaner) {
   const std::uint64_t now_ns = shm::boottime_ns();
   json list = json::array();
   for (const auto& session : sessions.all()) {
@@ -97,11 +98,14 @@ std::string sessions_listing(const Devices& devices, const SessionTable& session
     const bool is_void = reaper.is_void(*session);
     list.push_back({{"session", who.id},
                     {"slot", who.slot},
-                    {"state", is_void ? "dying" : "live"},
+                    {"state", cleaner.is_cleaning(who.id) ? "cleaning"
+                              : is_void                   ? "dying"
+                                                          : "live"},
                     {"pid", who.pid},
                     {"pid_in_namespace", who.own_pid},
                     {"age_ns", who.start_time_ns < now_ns ? now_ns - who.start_time_ns : 0},
                     {"allocations", is_void ? held_json({}) : held_json(session->ledger.allocations().totals())},
+                    {"death_actions", session->ledger.death_actions().count().value_or(0)},
                     {"name", who.name},
                     {"uid", who.user_id},
                     {"operator", session->is_operator()},

@@ -101,23 +101,28 @@ void Reaper::mark(const std::shared_ptr<Session>& session) {
 void Reaper::settle(std::span<const Removal> removals) {
   std::vector<ReapedProcess> reaped;
   for (const Removal& removal : removals) {
-    if (claim(removal)) reaped.push_back(reaped_of(*removal.session, removal.held));
+    removal.session->reaped = true;
+    keep(*removal.session);
+    if (removal.held.count != 0) reaped.push_back(reaped_of(*removal.session, removal.held));
   }
   log_reaping(reaped);
+  for (const Removal& removal : removals) parts_.on_marked(removal.session);
 }
 
 void Reaper::dismiss(const std::shared_ptr<Session>& session) {
-  if (!mark_peer(*session)) return;
-  const Removal removal{session, held_by(*session)};
-  if (claim(removal)) log_dismissal(reaped_of(*session, removal.held));
+  if (session->peer_gone.load()) return;
+  const shm::AllocationSum held = held_by(*session);
+  // Before anything else says that it is gone: a successor would take it for a dying process's, and wait for its end.
+  session->reaped = true;
+  keep(*session);
+  if (!mark_peer(*session)) return;  // dying after all, and the rest is said by who saw that
+  if (held.count != 0) log_dismissal(reaped_of(*session, held));
+  parts_.on_marked(session);
 }
 
-// Whether there is anything to say; a successor will not say it again.
-bool Reaper::claim(const Removal& removal) {
-  removal.session->reaped = true;
-  // Fails only when the keeper is gone, and we with it.
-  if (!removal.session->ended.load()) (void)keep_session_blob(parts_.keeper, *removal.session);
-  return removal.held.count != 0;
+// That it is void, and whether it has ended: a successor says nothing again and goes on from there.
+void Reaper::keep(const Session& session) {
+  (void)keep_session_blob(parts_.keeper, session);  // fails only when the keeper is gone, and we with it
 }
 
 }  // namespace warden::daemon

@@ -29,6 +29,8 @@ class Reaper {
     KeeperLink& keeper;
     Mailbox& mailbox;
     std::function<void(std::uint64_t client_id)> on_bridged_death;  // on the main loop
+    // On the main loop, once for each session: it is marked, and all of it accounted for.
+    std::function<void(const std::shared_ptr<Session>&)> on_marked;
   };
   explicit Reaper(Parts parts) : parts_(std::move(parts)) {}
 
@@ -59,7 +61,7 @@ class Reaper {
   void hear_deaths(std::span<const ToldDeath> told);
   [[nodiscard]] bool mark_peer(Session& session);
   void settle(std::span<const Removal> removals);
-  [[nodiscard]] bool claim(const Removal& removal);
+  void keep(const Session& session);
 
   Parts parts_;
   std::unique_ptr<ExitThread> exits_;

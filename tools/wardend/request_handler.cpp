@@ -273,7 +273,8 @@ void RequestHandler::send_listings() {
 }
 
 void RequestHandler::list_sessions(const SessionPointer& session, std::uint32_t request) {
-  parts_.replier.text(*session, request, sessions_listing(parts_.devices, parts_.sessions, parts_.reaper));
+  parts_.replier.text(*session, request,
+                      sessions_listing(parts_.devices, parts_.sessions, parts_.reaper, parts_.cleaner));
 }
 
 AllocationSources RequestHandler::allocation_sources() const {
@@ -302,7 +303,8 @@ Status RequestHandler::list_allocations(const SessionPointer& session, const shm
 }
 
 void RequestHandler::show_status(const SessionPointer& session, std::uint32_t request) {
-  const StatusSources sources{parts_.options, parts_.directory, allocation_sources(), parts_.bridge.get()};
+  const StatusSources sources{parts_.options, parts_.directory, allocation_sources(), parts_.cleaner,
+                              parts_.bridge.get()};
   parts_.replier.text(*session, request, status_listing(sources));
 }
 

@@ -15,6 +15,7 @@
 #include "tools/wardend/allocation_server.h"
 #include "tools/wardend/broker.h"
 #include "tools/wardend/card_jobs.h"
+#include "tools/wardend/cleaner.h"
 #include "tools/wardend/devices.h"
 #include "tools/wardend/mailbox.h"
 #include "tools/wardend/options.h"
@@ -39,6 +40,7 @@ class RequestHandler {
     const Replier& replier;
     Mailbox& mailbox;
     const Reaper& reaper;
+    const Cleaner& cleaner;
     const Options& options;
     const std::unique_ptr<AllocationServer>& bridge;  // empty: none
   };

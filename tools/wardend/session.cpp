@@ -38,6 +38,7 @@ std::string blob_of(const Session& session) {
                      {"own_pid", who.own_pid},
                      {"wants_liveness", session.wants_liveness},
                      {"reaped", session.reaped.load()},
+                     {"ended", session.ended.load()},
                      {"has_subject_pidfd", static_cast<bool>(session.subject_pidfd)},
                      {"has_notification", static_cast<bool>(session.notification)},
                      {"has_notification_peer", static_cast<bool>(session.notification_peer)},
@@ -78,6 +79,7 @@ Result<std::shared_ptr<Session>> restore_session(Kept kept) {
     session->welcomed = blob.at("welcomed").get<bool>();
     session->reaped = blob.at("reaped").get<bool>();
     session->peer_gone = session->reaped.load();
+    session->ended = blob.at("ended").get<bool>();
     session->opened_devices = blob.at("opened").get<std::uint64_t>();
     return session;
   } catch (const std::exception& error) {

@@ -51,7 +51,7 @@ struct Session {
   std::atomic<bool> orphaned{false};         // its process is gone, its subject still runs
   std::atomic<bool> owes_continuing{false};  // orphaned while its subject may have been stopped for a reset
   std::atomic<bool> subject_dead{false};     // nothing is owed any more, though its wrapper may still talk
-  std::atomic<bool> ended{false};
+  std::atomic<bool> ended{false};            // its place is free as soon as the cards are clean
   std::atomic<std::uint64_t> opened_devices{0};
   std::atomic<std::uint32_t> jobs_under_way{0};
 

@@ -30,6 +30,18 @@ json exits_json(const ExitThread& exits) {
           {"run_time_ns", counters.run_time_ns}};
 }
 
+json quarantine_json(const Quarantine& quarantine, const Devices& devices) {
+  json list = json::array();
+  for (const auto& [key, entry] : quarantine.entries()) {
+    list.push_back({{"device", key.first < devices.count() ? devices.at(key.first).name() : std::string()},
+                    {"session", key.second},
+                    {"pid", entry.pid},
+                    {"name", entry.name},
+                    {"reason", entry.reason}});
+  }
+  return list;
+}
+
 // The keeper lives as long as wardend does.
 std::uint64_t uptime_ns(int keeper_pid) {
   const auto keeper = shm::identify_process(keeper_pid);
@@ -61,6 +73,8 @@ std::string status_listing(const StatusSources& sources) {
                        {"devices", sources.allocations.devices.count()},
                        {"sessions", sessions.size()},
                        {"dying", dying},
+                       {"cleaning", sources.cleaner.cleaning_count()},
+                       {"quarantine", quarantine_json(sources.cleaner.quarantine(), sources.allocations.devices)},
                        {"active_reset", head.active_reset_id.load()},
                        {"allocation_server", server},
                        {"allocations", {{"records", sum.count}, {"bytes", sum.bytes}}}};

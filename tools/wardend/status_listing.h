@@ -7,6 +7,7 @@
 #include "shm/directory.h"
 #include "tools/wardend/allocation_listing.h"
 #include "tools/wardend/allocation_server.h"
+#include "tools/wardend/cleaner.h"
 #include "tools/wardend/options.h"
 
 namespace warden::daemon {
@@ -15,6 +16,7 @@ struct StatusSources {
   const Options& options;
   shm::DirectoryWriter& directory;
   AllocationSources allocations;
+  const Cleaner& cleaner;
   const AllocationServer* server;  // null: no bridge
 };
 

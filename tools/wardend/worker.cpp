@@ -45,9 +45,11 @@ Worker::Worker(Parts parts)
         });
       }),
       greeter_({directory_, parts_.inheritance.doorbell, sessions_, keeper_, parts_.options.operator_group}),
-      reaper_({sessions_, parts_.inheritance.doorbell, keeper_, mailbox_, [this](std::uint64_t client_id) {
+      reaper_({sessions_, parts_.inheritance.doorbell, keeper_, mailbox_,
+               [this](std::uint64_t client_id) {
                  if (allocations_) allocations_->client_died(client_id);
-               }}) {}
+               },
+               [this](const std::shared_ptr<Session>& session) { cleaner_->begin(session); }}) {}
 
 Worker::~Worker() = default;
 
@@ -78,6 +80,8 @@ Status Worker::start() {
   if (!devices) return std::unexpected(std::move(devices).error());
   devices_.emplace(std::move(*devices));
   open_broker();
+  cleaner_.emplace(Cleaner::Parts{*devices_, keeper_, mailbox_, *broker_});
+  cleaner_->restore(parts_.inheritance.kept);
   std::vector<ParticipantSource*> sources{&listeners_};
   if (parts_.options.umd_directory) {
     if (Status bridged = open_umd_bridge(); !bridged) return bridged;
@@ -93,7 +97,7 @@ Status Worker::start() {
                   parts_.inheritance.kept,
                   [this] { mailbox_.post([this] { done_ = stopping_ && resets_->is_idle(); }); });
   requests_.emplace(RequestHandler::Parts{directory_, sessions_, keeper_, board_, *devices_, *broker_, *resets_,
-                                          replier_, mailbox_, reaper_, parts_.options, allocations_});
+                                          replier_, mailbox_, reaper_, *cleaner_, parts_.options, allocations_});
   resume_sessions();
   if (Status started = reaper_.start(); !started) return started;
   announce_service();
@@ -160,6 +164,11 @@ void Worker::resume_sessions() {
     board_.add_pollable(session);
     adopt_session(session);
     if (sessions_.is_marked_dead(*session)) reaper_.mark(session);  // it was our predecessor's last deed
+    if (session->peer_gone.load()) cleaner_->begin(session);        // which did not come to its end
+    if (session->ended.exchange(false)) {
+      end_session(session, "left");
+      continue;
+    }
     if (session->welcomed) continue;
     if (Status welcomed = greeter_.welcome(*session); !welcomed) lose_peer(session, welcomed.error().message);
   }
@@ -240,6 +249,7 @@ void Worker::tick() {
   look_after_orphans();
   reopen_lost_cards(now);
   requests_->send_listings();
+  cleaner_->tick();
   if (parts_.watchdog_interval && now - last_alive_ > *parts_.watchdog_interval / 2) {
     last_alive_ = now;
     tell_alive();

@@ -15,6 +15,7 @@
 
 #include "tools/wardend/allocation_server.h"
 #include "tools/wardend/broker.h"
+#include "tools/wardend/cleaner.h"
 #include "tools/wardend/devices.h"
 #include "tools/wardend/event_board.h"
 #include "tools/wardend/greeter.h"
@@ -91,6 +92,7 @@ class Worker {
   void lose_subject(const std::shared_ptr<Session>& session);
   void orphan(const std::shared_ptr<Session>& session, const std::string& reason);
   void end_session(const std::shared_ptr<Session>& session, const std::string& reason);
+  void free_session(const std::shared_ptr<Session>& session, const std::string& reason);
   void publish_session(shm::EventKind kind, const Session& session);
   void expire_guests(std::chrono::steady_clock::time_point now);
   void look_after_orphans();
@@ -116,6 +118,7 @@ class Worker {
   std::optional<Journal> journal_;
   std::optional<ReportStore> reports_;
   std::optional<Broker> broker_;
+  std::optional<Cleaner> cleaner_;  // the cards' threads use it
   std::optional<Devices> devices_;
   std::unique_ptr<UmdBridge> umd_;
   std::unique_ptr<AllocationServer> allocations_;

@@ -90,6 +90,8 @@ void Worker::adopt_session(const std::shared_ptr<Session>& session) {
 }
 
 void Worker::hear_session(const std::shared_ptr<Session>& session) {
+  // What a dying process has asked for and not heard of is not begun: the cards are being cleaned of it.
+  if (session->peer_gone.load()) return lose_peer(session, "hung up");
   Result<shm::Packet> packet = shm::receive_packet(session->socket.get(), std::chrono::milliseconds(0));
   if (!packet && packet.error().code == Code::kTimeout) return;
   if (!packet) {
@@ -151,12 +153,18 @@ void Worker::end_session(const std::shared_ptr<Session>& session, const std::str
   for (const int fd : {session->socket.get(), session->pidfd.get(), session->subject_pidfd.get()}) {
     ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
   }
+  reaper_.dismiss(session);                      // its ledger is read before it could be handed to us again
   ::shutdown(session->socket.get(), SHUT_RDWR);  // others may hold it for an answer still to come
   board_.remove_pollable(session->identity.id);
-  reaper_.dismiss(session);
+  sessions_.listen(*session, 0);
+  cleaner_->begin(session);
+  cleaner_->when_clean(*session, [this, session, reason] { free_session(session, reason); });
+}
+
+// Its process is gone or has left, and nothing of it runs on a card any more.
+void Worker::free_session(const std::shared_ptr<Session>& session, const std::string& reason) {
   const bool free_slot = reaper_.forget(*session) || is_dead(session->pidfd.get());
   sessions_.remove(*session, free_slot);
-  broker_->release(session->identity.id);
   const SessionIdentity& who = session->identity;
   spdlog::info("session {}: pid {} ({}) {}", who.id, who.pid, who.name, reason);
   publish_session(shm::EventKind::kSessionClosed, *session);
