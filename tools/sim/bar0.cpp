@@ -19,6 +19,8 @@ constexpr Range kArcPeripherals{0x1FF00000, 1 << 20};
 
 constexpr std::uint8_t kOrderings = 3;
 
+bool makes_sense(const WindowTarget& target) { return target.ordering < kOrderings && !target.linked; }
+
 }  // namespace
 
 // `into` has been filled up to the end of whatever lies at `offset` when the answer is kCut.
@@ -54,61 +56,32 @@ Access Chip::write_bar0(std::uint64_t offset, std::span<const std::byte> from) {
   return Access::kUnmapped;
 }
 
-std::expected<Tile*, Access> Chip::tile_of(const WindowTarget& target) {
-  if (target.ordering >= kOrderings || target.linked || target.multicast) return std::unexpected(Access::kBadWindow);
-  const auto at = grid_.resolve(target.x_end, target.y_end, target.noc1);
-  if (!at) return std::unexpected(Access::kNoTile);
-  Tile* tile = tiles_[at->index()].get();
-  if (tile == nullptr) return std::unexpected(Access::kFusedOff);
-  return tile;
-}
-
 Access Chip::read_window(std::uint64_t offset, std::span<std::byte> into) {
   const WindowPlace window = window_at(offset);
   const WindowTarget target = decode_window(window.size_log2, windows_.value(window.index));
-  const auto tile = tile_of(target);
-  if (!tile) return tile.error();
+  if (!makes_sense(target) || target.multicast) return Access::kBadWindow;
   const std::uint64_t inside = offset - window.begin;
   const auto size = static_cast<std::size_t>(std::min<std::uint64_t>(into.size(), window.size_bytes() - inside));
   if (size < into.size()) fill_ones(into.subspan(size));
-  const Access access = (*tile)->read(target.address + inside, into.first(size));
+  const Access access = noc_read(target.noc1, {target.x_end, target.y_end, target.address + inside}, into.first(size));
   return access == Access::kOk && size < into.size() ? Access::kCut : access;
 }
 
 Access Chip::write_window(std::uint64_t offset, std::span<const std::byte> from) {
   const WindowPlace window = window_at(offset);
   const WindowTarget target = decode_window(window.size_log2, windows_.value(window.index));
+  if (!makes_sense(target)) return Access::kBadWindow;
   const std::uint64_t inside = offset - window.begin;
   const auto size = static_cast<std::size_t>(std::min<std::uint64_t>(from.size(), window.size_bytes() - inside));
   const std::uint64_t address = target.address + inside;
   Access access = Access::kOk;
   if (target.multicast) {
-    access = write_multicast(target, address, from.first(size));
+    const NocRectangle to{target.x_start, target.y_start, target.x_end, target.y_end, address};
+    access = noc_multicast(target.noc1, to, from.first(size)).access;
   } else {
-    const auto tile = tile_of(target);
-    access = tile ? (*tile)->write(address, from.first(size)) : tile.error();
+    access = noc_write(target.noc1, {target.x_end, target.y_end, address}, from.first(size));
   }
   return access == Access::kOk && size < from.size() ? Access::kCut : access;
-}
-
-// Every working Tensix tile of the rectangle. It runs from start to end in the direction of its NoC, so that for
-// NoC #1 and translated numbers start and end change places.
-Access Chip::write_multicast(const WindowTarget& target, std::uint64_t address, std::span<const std::byte> from) {
-  if (target.ordering >= kOrderings || target.linked) return Access::kBadWindow;
-  auto start = grid_.resolve(target.x_start, target.y_start, target.noc1);
-  auto end = grid_.resolve(target.x_end, target.y_end, target.noc1);
-  if (!start || !end) return Access::kNoTile;
-  if (target.noc1) std::swap(start, end);
-  if (start->x > end->x || start->y > end->y) return Access::kBadWindow;
-  Access access = Access::kOk;
-  for (std::uint8_t y = start->y; y <= end->y; ++y) {
-    for (std::uint8_t x = start->x; x <= end->x; ++x) {
-      const Coordinate at{x, y};
-      if (kind_of(at) != TileKind::kTensix || grid_.fused_off(at)) continue;
-      if (const Access one = tiles_[at.index()]->write(address, from); one != Access::kOk) access = one;
-    }
-  }
-  return access;
 }
 
 }  // namespace warden::sim

@@ -29,13 +29,14 @@ void each_coordinate(Do&& action) {
 
 }  // namespace
 
-Chip::Chip(const ChipOptions& options, NowFunction now)
+Chip::Chip(const ChipOptions& options, NowFunction now, std::function<void()> has_work)
     : options_(options),
       now_(std::move(now)),
       grid_(options.harvested_rows),
       config_(options.pci),
       arc_(grid_, kArcTile, identity_of(options, grid_), now_,
-           [this](ArcReset kind) { return arc_asks_for_reset(kind); }) {
+           [this](ArcReset kind) { return arc_asks_for_reset(kind); }),
+      has_work_(std::move(has_work)) {
   dram_.reserve(kDramBanks);  // tiles keep references
   for (std::size_t bank = 0; bank < kDramBanks; ++bank) dram_.emplace_back(kDramBankBytes);
   make_tiles();
@@ -49,7 +50,8 @@ void Chip::make_tiles() {
         if (grid_.fused_off(at)) return;
         [[fallthrough]];
       case TileKind::kEthernet: {
-        auto core = std::make_unique<CoreTile>(grid_, at, now_);
+        auto core = std::make_unique<CoreTile>(grid_, at, now_, static_cast<Noc&>(*this),
+                                               [this](CoreTile& woken) { core_woken(woken); });
         cores_.push_back(core.get());
         tile = std::move(core);
         return;
@@ -164,7 +166,7 @@ std::string_view Chip::state() {
 std::uint64_t Chip::touched_bytes() const noexcept {
   std::uint64_t bytes = 0;
   for (const SparseMemory& bank : dram_) bytes += bank.touched_bytes();
-  for (CoreTile* core : cores_) bytes += core->l1().touched_bytes();
+  for (const CoreTile* core : cores_) bytes += core->touched_bytes();
   return bytes;
 }
 

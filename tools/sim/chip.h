@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <expected>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -17,9 +18,11 @@
 #include "tools/sim/access.h"
 #include "tools/sim/arc.h"
 #include "tools/sim/clock.h"
+#include "tools/sim/core_tile.h"
 #include "tools/sim/fault.h"
 #include "tools/sim/grid.h"
 #include "tools/sim/host_memory.h"
+#include "tools/sim/noc.h"
 #include "tools/sim/pci_config.h"
 #include "tools/sim/pcie_tile.h"
 #include "tools/sim/tile.h"
@@ -50,9 +53,10 @@ struct Stats {
   std::uint64_t interrupts = 0;
 };
 
-class Chip {
+class Chip : private Noc {
  public:
-  Chip(const ChipOptions& options, NowFunction now);
+  // `has_work` is called when a core begins to run: run_cores() should be called soon.
+  Chip(const ChipOptions& options, NowFunction now, std::function<void()> has_work = [] {});
   Chip(const Chip&) = delete;
   Chip& operator=(const Chip&) = delete;
 
@@ -84,6 +88,10 @@ class Chip {
   // Whether an interrupt raised now gets through.
   [[nodiscard]] bool raise_interrupt();
 
+  // Lets the cores run for about this many instructions altogether, in turns. Answers when it should be called again:
+  // nothing, when all wait for something to be written.
+  [[nodiscard]] std::optional<TimePoint> run_cores(std::uint64_t instructions);
+
   [[nodiscard]] HostMemory& host() noexcept { return host_; }
   [[nodiscard]] const Stats& stats() const noexcept { return stats_; }
 
@@ -109,9 +117,12 @@ class Chip {
   [[nodiscard]] Access write_bar0(std::uint64_t offset, std::span<const std::byte> from);
   [[nodiscard]] Access read_window(std::uint64_t offset, std::span<std::byte> into);
   [[nodiscard]] Access write_window(std::uint64_t offset, std::span<const std::byte> from);
-  [[nodiscard]] Access write_multicast(const WindowTarget& target, std::uint64_t address,
-                                       std::span<const std::byte> from);
-  [[nodiscard]] std::expected<Tile*, Access> tile_of(const WindowTarget& target);
+  [[nodiscard]] std::expected<Tile*, Access> tile_at(unsigned x, unsigned y, bool noc1);
+  [[nodiscard]] Access noc_read(bool noc1, NocPlace from, std::span<std::byte> into) override;
+  [[nodiscard]] Access noc_write(bool noc1, NocPlace to, std::span<const std::byte> from) override;
+  [[nodiscard]] MulticastResult noc_multicast(bool noc1, const NocRectangle& to,
+                                              std::span<const std::byte> from) override;
+  void core_woken(CoreTile& tile);
   void count(Access access) noexcept;
 
   ChipOptions options_;
@@ -126,6 +137,8 @@ class Chip {
   PcieTile* pcie_ = nullptr;
   std::array<std::unique_ptr<Tile>, std::size_t{kGridWidth} * kGridHeight> tiles_;
   std::vector<CoreTile*> cores_;
+  std::function<void()> has_work_;
+  std::vector<CoreTile*> active_;  // those whose core runs, or waits for time
   std::optional<RunningReset> reset_;
   Fault fault_ = Fault::kNone;
   bool interrupts_enabled_ = false;

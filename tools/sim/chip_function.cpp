@@ -14,6 +14,8 @@ namespace warden::sim {
 
 namespace {
 
+constexpr std::uint64_t kInstructionsAtOnce = 20'000;  // about 50 us, as long as a client's request may wait
+
 std::optional<std::size_t> bar_of(std::uint32_t region) noexcept {
   if (region > VFIO_PCI_BAR5_REGION_INDEX || region % 2 != 0) return std::nullopt;
   return region / 2;  // 64-bit BARs take two registers each
@@ -36,6 +38,12 @@ void ChipFunction::client_closed() {
   vector_.reset();
   vector_held_ = false;
   chip_.client_closed();
+}
+
+std::optional<TimePoint> ChipFunction::run_cores() {
+  mutex_.lock_when_unwanted();
+  const std::unique_lock lock(mutex_, std::adopt_lock);
+  return chip_.run_cores(kInstructionsAtOnce);
 }
 
 void ChipFunction::stop() {
@@ -131,7 +139,7 @@ vfio::Reply<void> ChipFunction::reset() {
   return wait_for_reset(lock);
 }
 
-vfio::Reply<void> ChipFunction::wait_for_reset(std::unique_lock<std::mutex>& lock) {
+vfio::Reply<void> ChipFunction::wait_for_reset(std::unique_lock<PoliteMutex>& lock) {
   while (const auto end = chip_.reset_end()) {
     if (stopping_) return std::unexpected(ESHUTDOWN);
     changed_.wait_until(lock, *end);

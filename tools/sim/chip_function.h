@@ -5,7 +5,9 @@
 
 #include <condition_variable>
 #include <cstdint>
+#include <functional>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -14,12 +16,16 @@
 
 #include "driver/vfio/vfio_user_server.h"
 #include "tools/sim/chip.h"
+#include "tools/sim/polite_mutex.h"
 
 namespace warden::sim {
 
 class ChipFunction final : public vfio::VfioUserTarget {
  public:
-  ChipFunction(const ChipOptions& options, NowFunction now) : chip_(options, std::move(now)) {}
+  // `has_work`: the chip's cores want to run; called with the chip locked.
+  ChipFunction(
+      const ChipOptions& options, NowFunction now, std::function<void()> has_work = [] {})
+      : chip_(options, std::move(now), std::move(has_work)) {}
 
   // Runs action(chip) with the chip locked. Any thread.
   template <typename Action>
@@ -34,6 +40,8 @@ class ChipFunction final : public vfio::VfioUserTarget {
   void client_closed();
   // The card raises its interrupt; false if it did not get through to an eventfd. Any thread.
   [[nodiscard]] bool interrupt();
+  // As Chip::run_cores(), in pieces between which everybody else gets the chip first. Any thread.
+  [[nodiscard]] std::optional<TimePoint> run_cores();
   // Ends whatever reset() waits for, for good. Any thread.
   void stop();
 
@@ -54,11 +62,11 @@ class ChipFunction final : public vfio::VfioUserTarget {
   [[nodiscard]] vfio::Reply<void> reset() override;
 
  private:
-  [[nodiscard]] vfio::Reply<void> wait_for_reset(std::unique_lock<std::mutex>& lock);
+  [[nodiscard]] vfio::Reply<void> wait_for_reset(std::unique_lock<PoliteMutex>& lock);
   [[nodiscard]] bool signal_vector();
 
-  std::mutex mutex_;
-  std::condition_variable changed_;
+  PoliteMutex mutex_;
+  std::condition_variable_any changed_;
   Chip chip_;
   UniqueFd vector_;           // the client's eventfd for the one MSI vector
   bool vector_held_ = false;  // the kernel has allocated it; setting an eventfd again does not touch the card

@@ -8,16 +8,18 @@
 
 namespace warden::sim {
 
-Result<std::unique_ptr<ChipServer>> ChipServer::start(const std::string& path, const ChipOptions& options) {
+Result<std::unique_ptr<ChipServer>> ChipServer::start(const std::string& path, const ChipOptions& options,
+                                                      std::function<void()> has_work) {
   Result<ListeningSocket> listener = ListeningSocket::bind(path);
   if (!listener) return std::unexpected(listener.error());
-  std::unique_ptr<ChipServer> server(new ChipServer(std::move(*listener), options));
+  std::unique_ptr<ChipServer> server(new ChipServer(std::move(*listener), options, std::move(has_work)));
   server->thread_ = std::thread([raw = server.get()] { raw->run(); });
   return server;
 }
 
-ChipServer::ChipServer(ListeningSocket listener, const ChipOptions& options)
-    : listener_(std::move(listener)), function_(options, [] { return std::chrono::steady_clock::now(); }) {}
+ChipServer::ChipServer(ListeningSocket listener, const ChipOptions& options, std::function<void()> has_work)
+    : listener_(std::move(listener)),
+      function_(options, [] { return std::chrono::steady_clock::now(); }, std::move(has_work)) {}
 
 ChipServer::~ChipServer() {
   function_.stop();

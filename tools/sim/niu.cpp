@@ -8,11 +8,9 @@ namespace {
 
 constexpr std::uint64_t kNodeId = 0x2C;
 constexpr std::uint64_t kEndpointId = 0x30;
+constexpr std::uint64_t kClearOutstanding = 0x50;
+constexpr std::uint64_t kBusyInitiators = 0x54;
 constexpr std::uint64_t kNiuCfg0 = 0x100;
-// Counters, read only, and the mask of initiators that hold a command. Cores don't run, so nothing is ever asked and
-// all of them stay 0, but for the request that a fault makes up.
-constexpr std::uint64_t kCommandsBusy = 0x54;
-constexpr Range kCounters{0x200, 62 * 4};
 constexpr std::uint64_t kRequestsOutstanding0 = 0x200 + 4 * 16;
 constexpr std::uint64_t kXTable = 0x118;  // NOC_X_ID_TRANSLATE_TABLE_0..3
 constexpr std::uint64_t kYTable = 0x128;
@@ -70,7 +68,6 @@ std::uint32_t NiuRegisters::read_word(std::uint64_t offset) const {
   };
   if (offset == kNodeId) return node_id();
   if (offset == kEndpointId) return endpoint_id();
-  if (offset == kRequestsOutstanding0) return stuck_ ? 1 : 0;
   if (offset == kNiuCfg0) return kTranslationEnabled;
   if (Range{kXTable, kTableBytes}.contains(offset)) return table_word(kXTable, true);
   if (Range{kYTable, kTableBytes}.contains(offset)) return table_word(kYTable, false);
@@ -78,13 +75,26 @@ std::uint32_t NiuRegisters::read_word(std::uint64_t offset) const {
     const Coordinate logical = grid_.translated(tile_);
     return logical.x | std::uint32_t{logical.y} << 6;
   }
+  if (offset == kBusyInitiators) return initiators_.busy_mask();
+  if (offset == kRequestsOutstanding0) return initiators_.read_word(offset) + (stuck_ ? 1 : 0);
+  if (NocInitiators::contains(offset)) return initiators_.read_word(offset);
   const auto found = stored_.find(offset);
   return found == stored_.end() ? 0 : found->second;
 }
 
 void NiuRegisters::write_word(std::uint64_t offset, std::uint32_t value) {
-  if (offset == kCommandsBusy || kCounters.contains(offset)) return;
-  stored_[offset] = value;
+  if (NocInitiators::contains(offset)) {
+    initiators_.write_word(offset, value);
+  } else if (offset == kClearOutstanding) {
+    initiators_.clear_outstanding(value);
+  } else if (offset != kBusyInitiators) {
+    stored_[offset] = value;
+  }
+}
+
+void NiuRegisters::reset() {
+  initiators_.reset();
+  stored_.clear();
 }
 
 bool NiuPair::contains(std::uint64_t address, std::size_t length) const noexcept {

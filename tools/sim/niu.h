@@ -9,18 +9,22 @@
 
 #include "tools/sim/access.h"
 #include "tools/sim/grid.h"
+#include "tools/sim/noc_initiator.h"
 
 namespace warden::sim {
 
-// One NoC interface's registers: identity, and storage for what is configured. Offsets inside its page.
+// One NoC interface's registers: identity, request initiators with their counters, and storage for what is configured.
+// Offsets inside its page.
 class NiuRegisters {
  public:
   static constexpr std::uint64_t kSizeBytes = 0x1000;
 
-  NiuRegisters(const Grid& grid, Coordinate tile, bool noc1) : grid_(grid), tile_(tile), noc1_(noc1) {}
+  // Without a NoC nothing can be sent.
+  NiuRegisters(const Grid& grid, Coordinate tile, bool noc1, Noc* noc = nullptr)
+      : grid_(grid), tile_(tile), noc1_(noc1), initiators_(grid, tile, noc1, noc) {}
   [[nodiscard]] std::uint32_t read_word(std::uint64_t offset) const;
   void write_word(std::uint64_t offset, std::uint32_t value);
-  void reset() { stored_.clear(); }
+  void reset();
   // A request of transaction 0 whose answer never comes.
   void set_stuck(bool stuck) noexcept { stuck_ = stuck; }
 
@@ -32,14 +36,15 @@ class NiuRegisters {
   Coordinate tile_;
   bool noc1_;
   bool stuck_ = false;
+  NocInitiators initiators_;
   std::map<std::uint64_t, std::uint32_t> stored_;
 };
 
 // A pair of them, and where a tile shows them.
 class NiuPair {
  public:
-  NiuPair(const Grid& grid, Coordinate tile, std::uint64_t noc0_begin, std::uint64_t noc1_begin)
-      : noc0_(grid, tile, false), noc1_(grid, tile, true), noc0_begin_(noc0_begin), noc1_begin_(noc1_begin) {}
+  NiuPair(const Grid& grid, Coordinate tile, std::uint64_t noc0_begin, std::uint64_t noc1_begin, Noc* noc = nullptr)
+      : noc0_(grid, tile, false, noc), noc1_(grid, tile, true, noc), noc0_begin_(noc0_begin), noc1_begin_(noc1_begin) {}
 
   [[nodiscard]] bool contains(std::uint64_t address, std::size_t length) const noexcept;
   // contains(address, length) holds.

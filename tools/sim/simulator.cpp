@@ -42,11 +42,14 @@ Result<std::unique_ptr<Simulator>> Simulator::create(const std::string& director
   std::unique_ptr<Simulator> simulator(new Simulator(std::move(*control), std::move(poller)));
   if (Status done = simulator->watch(simulator->control_.get()); !done) return std::unexpected(done.error());
   for (unsigned i = 0; i < options.board.chips(); ++i) {
-    auto chip = ChipServer::start(fmt::format("{}/chip{}.sock", directory, i), chip_options(options, i));
+    auto chip = ChipServer::start(fmt::format("{}/chip{}.sock", directory, i), chip_options(options, i),
+                                  simulator->engine_.make_bell());
     if (!chip) return std::unexpected(chip.error());
     if (Status done = simulator->watch((*chip)->listener().get()); !done) return std::unexpected(done.error());
+    simulator->engine_.add((*chip)->function());
     simulator->chips_.push_back(std::move(*chip));
   }
+  simulator->engine_.start();
   return simulator;
 }
 

@@ -16,6 +16,7 @@
 
 #include "tools/sim/board.h"
 #include "tools/sim/chip_server.h"
+#include "tools/sim/core_engine.h"
 #include "tools/sim/listening_socket.h"
 
 namespace warden::sim {
@@ -26,11 +27,12 @@ inline constexpr const char* kControlSocket = "/control.sock";
 class Simulator {
  public:
   // Serves DIR/chipN.sock and DIR/control.sock from here on, with connecting clients waiting until run(). The
-  // directory is made if it is missing. Each chip has a thread; run() is the caller's.
+  // directory is made if it is missing. Each chip has a thread, the cores of all have one; run() is the caller's.
   [[nodiscard]] static Result<std::unique_ptr<Simulator>> create(const std::string& directory,
                                                                  const BoardOptions& options);
   Simulator(const Simulator&) = delete;
   Simulator& operator=(const Simulator&) = delete;
+  ~Simulator() { engine_.stop(); }
 
   [[nodiscard]] const std::vector<std::unique_ptr<ChipServer>>& chips() const noexcept { return chips_; }
 
@@ -56,6 +58,7 @@ class Simulator {
 
   ListeningSocket control_;
   UniqueFd poller_;
+  CoreEngine engine_;  // outlives the chips, which ring for it
   std::vector<std::unique_ptr<ChipServer>> chips_;
   std::map<int, Peer> peers_;
   std::deque<int> oldest_first_;

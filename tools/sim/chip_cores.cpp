@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+// The inside of a chip: who answers a request on the NoC, and whose turn it is to run.
+#include <algorithm>
+#include <utility>
+
+#include "tools/sim/chip.h"
+
+namespace warden::sim {
+
+namespace {
+
+// Short enough that cores which talk to each other do not wait long, long enough that changing costs little.
+constexpr std::uint64_t kTurnInstructions = 2000;
+
+}  // namespace
+
+std::expected<Tile*, Access> Chip::tile_at(unsigned x, unsigned y, bool noc1) {
+  const auto at = grid_.resolve(x, y, noc1);
+  if (!at) return std::unexpected(Access::kNoTile);
+  Tile* tile = tiles_[at->index()].get();
+  if (tile == nullptr) return std::unexpected(Access::kFusedOff);
+  return tile;
+}
+
+Access Chip::noc_read(bool noc1, NocPlace from, std::span<std::byte> into) {
+  const auto tile = tile_at(from.x, from.y, noc1);
+  return tile ? (*tile)->read(from.address, into) : tile.error();
+}
+
+Access Chip::noc_write(bool noc1, NocPlace to, std::span<const std::byte> from) {
+  const auto tile = tile_at(to.x, to.y, noc1);
+  return tile ? (*tile)->write(to.address, from) : tile.error();
+}
+
+// Every working Tensix tile of the rectangle. It runs from start to end in the direction of its NoC, so that for
+// NoC #1 and translated numbers start and end change places.
+MulticastResult Chip::noc_multicast(bool noc1, const NocRectangle& to, std::span<const std::byte> from) {
+  auto start = grid_.resolve(to.x_start, to.y_start, noc1);
+  auto end = grid_.resolve(to.x_end, to.y_end, noc1);
+  if (!start || !end) return {Access::kNoTile, 0};
+  if (noc1) std::swap(start, end);
+  if (start->x > end->x || start->y > end->y) return {Access::kBadWindow, 0};
+  MulticastResult result;
+  for (std::uint8_t y = start->y; y <= end->y; ++y) {
+    for (std::uint8_t x = start->x; x <= end->x; ++x) {
+      const Coordinate at{x, y};
+      if (kind_of(at) != TileKind::kTensix || grid_.fused_off(at)) continue;
+      ++result.receivers;
+      if (const Access one = tiles_[at.index()]->write(to.address, from); one != Access::kOk) result.access = one;
+    }
+  }
+  return result;
+}
+
+void Chip::core_woken(CoreTile& tile) {
+  if (std::ranges::find(active_, &tile) == active_.end()) active_.push_back(&tile);
+  has_work_();
+}
+
+std::optional<TimePoint> Chip::run_cores(std::uint64_t instructions) {
+  settle();
+  if (reset_) return reset_->end == TimePoint::max() ? std::nullopt : std::optional(reset_->end);
+  using Activity = CoreTile::Activity;
+  for (std::uint64_t spent = 0; spent < instructions;) {
+    const TimePoint now = now_();
+    bool any = false;
+    // Running one may wake others: the list grows behind us.
+    for (std::size_t i = 0; i < active_.size(); ++i) {
+      CoreTile& tile = *active_[i];
+      const bool due = tile.activity() == Activity::kWaitsForTime && tile.next_look() <= now;
+      if (tile.activity() != Activity::kRuns && !due) continue;
+      any = true;
+      spent += kTurnInstructions;
+      tile.run(kTurnInstructions, now);
+    }
+    std::erase_if(active_, [](const CoreTile* tile) {
+      return tile->activity() == Activity::kStopped || tile->activity() == Activity::kWaits;
+    });
+    if (!any) break;
+  }
+  std::optional<TimePoint> next;
+  for (const CoreTile* tile : active_) {
+    const TimePoint look = tile->activity() == Activity::kRuns ? now_() : tile->next_look();
+    next = next ? std::min(*next, look) : look;
+  }
+  return next;
+}
+
+}  // namespace warden::sim

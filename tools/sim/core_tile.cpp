@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is found at the addresses of a tile with cores, and when its core runs.
+#include "tools/sim/core_tile.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+namespace warden::sim {
+
+namespace {
+
+constexpr Range kRegisters{0xFFB10000, 0xFFC00000 - 0xFFB10000};
+constexpr std::uint64_t kSoftReset = 0xFFB121B0;
+constexpr std::uint64_t kWallClockLow = 0xFFB121F0;
+constexpr std::uint64_t kWallClockHigh = 0xFFB121F4;
+constexpr std::uint64_t kWallClockHighLatched = 0xFFB121F8;
+constexpr std::uint32_t kTensixInReset = 0x47800;  // all five cores
+constexpr std::uint32_t kEthernetInReset = 0x800;
+constexpr std::uint64_t kNiu0 = 0xFFB20000;
+constexpr std::uint64_t kNiu1 = 0xFFB30000;
+
+// What Ethernet firmware leaves in its L1: nothing connected, version 6.14.0.
+constexpr std::uint64_t kLinkTrainingWord = 0x1104;
+constexpr std::uint32_t kLinkNotConnected = 3;
+constexpr std::uint64_t kEthernetFirmwareWord = 0x210;
+constexpr std::uint32_t kEthernetFirmware = 0x0006E000;
+
+constexpr std::uint32_t kCoreHeld = 1U << 11;  // BRISC on Tensix, ERISC on Ethernet tiles
+
+constexpr TimePoint::duration kFirstDoze = std::chrono::microseconds(20);
+constexpr TimePoint::duration kLongestDoze = std::chrono::milliseconds(5);
+
+}  // namespace
+
+CoreTile::CoreTile(const Grid& grid, Coordinate tile, NowFunction now, Noc& noc, std::function<void(CoreTile&)> woken)
+    : ethernet_(kind_of(tile) == TileKind::kEthernet),
+      l1_(ethernet_ ? kEthernetL1Bytes : kTensixL1Bytes),
+      niu_(grid, tile, kNiu0, kNiu1, &noc),
+      now_(std::move(now)),
+      woken_(std::move(woken)) {
+  reset(now_());
+}
+
+void CoreTile::reset(TimePoint now) {
+  l1_.clear();
+  niu_.reset();
+  stored_.clear();
+  clock_start_ = now;
+  latched_clock_high_ = 0;
+  soft_reset_ = all_held();
+  has_run_ = false;
+  show_traffic();
+  follow_soft_reset();
+  if (ethernet_) {
+    set_l1_word(kLinkTrainingWord, kLinkNotConnected);
+    set_l1_word(kEthernetFirmwareWord, kEthernetFirmware);
+  }
+}
+
+void CoreTile::set_l1_word(std::uint64_t address, std::uint32_t value) {
+  std::memcpy(l1_.bytes().data() + address, &value, sizeof(value));
+}
+
+// ---- its addresses ----
+
+Access CoreTile::read(std::uint64_t address, std::span<std::byte> into) {
+  if (in_l1(address, into.size())) {
+    std::memcpy(into.data(), l1_.bytes().data() + address, into.size());
+    return Access::kOk;
+  }
+  if (niu_.contains(address, into.size())) {
+    niu_.read(address, into);
+    return Access::kOk;
+  }
+  if (!kRegisters.contains(address, into.size())) return Access::kUnmapped;
+  read_words(address, into, [this](std::uint64_t at) { return read_register(at); });
+  return Access::kOk;
+}
+
+Access CoreTile::write(std::uint64_t address, std::span<const std::byte> from) {
+  Access done = Access::kOk;
+  if (in_l1(address, from.size())) {
+    std::memcpy(l1_.bytes().data() + address, from.data(), from.size());
+  } else if (niu_.contains(address, from.size())) {
+    done = niu_.write(address, from);
+  } else if (kRegisters.contains(address, from.size())) {
+    done = write_words(address, from, [this](std::uint64_t at, std::uint32_t value) { write_register(at, value); });
+  } else {
+    return Access::kUnmapped;
+  }
+  wake();
+  return done;
+}
+
+std::uint32_t CoreTile::read_register(std::uint64_t address) {
+  if (address == kSoftReset) return soft_reset_;
+  if (address == kWallClockHighLatched) return latched_clock_high_;
+  if (address == kWallClockLow || address == kWallClockHigh) {
+    // One tick a nanosecond: 1 GHz.
+    const TimePoint now = run_time_ ? *run_time_ : now_();
+    const auto ticks = static_cast<std::uint64_t>((now - clock_start_) / std::chrono::nanoseconds(1));
+    const auto high = static_cast<std::uint32_t>(ticks >> 32);
+    if (address == kWallClockHigh) return high;
+    latched_clock_high_ = high;
+    return static_cast<std::uint32_t>(ticks);
+  }
+  const auto found = stored_.find(address);
+  return found == stored_.end() ? 0 : found->second;
+}
+
+void CoreTile::write_register(std::uint64_t address, std::uint32_t value) {
+  if (address == kSoftReset) {
+    soft_reset_ = value;
+    has_run_ = has_run_ || (value & all_held()) != all_held();
+    show_traffic();
+    if (!run_time_) follow_soft_reset();
+  } else {
+    stored_[address] = value;
+  }
+}
+
+std::uint32_t CoreTile::all_held() const noexcept { return ethernet_ ? kEthernetInReset : kTensixInReset; }
+
+void CoreTile::set_noc_stuck(bool stuck) {
+  noc_stuck_ = stuck;
+  show_traffic();
+}
+
+void CoreTile::show_traffic() { niu_.of(false).set_stuck(noc_stuck_ && has_run_); }
+
+// ---- its core ----
+
+std::optional<rv32::Bus::Load> CoreTile::load(std::uint32_t address) {
+  std::uint32_t word = 0;
+  const auto bytes = std::as_writable_bytes(std::span(&word, 1));
+  if (niu_.contains(address, sizeof(word))) {
+    niu_.read(address, bytes);
+    return Load{word, false};
+  }
+  if (!kRegisters.contains(address, sizeof(word))) return std::nullopt;
+  return Load{read_register(address), address == kWallClockLow || address == kWallClockHigh};
+}
+
+// Registers are words: narrower stores, and stores to where nothing is, are lost.
+void CoreTile::store(std::uint32_t address, std::uint32_t value, unsigned bytes) {
+  if (bytes != sizeof(value)) return;
+  if (niu_.contains(address, sizeof(value))) {
+    (void)niu_.write(address, std::as_bytes(std::span(&value, 1)));  // an aligned word: taken
+  } else if (kRegisters.contains(address, sizeof(value))) {
+    write_register(address, value);
+  }
+}
+
+// A core that puts itself into reset runs to the end of its turn.
+void CoreTile::follow_soft_reset() {
+  const bool held = (soft_reset_ & kCoreHeld) != 0;
+  if (held) {
+    core_.reset();
+    activity_ = Activity::kStopped;
+  } else if (!core_) {
+    core_.emplace(l1_.bytes(), static_cast<rv32::Bus&>(*this));
+    activity_ = Activity::kWaits;
+    wake();
+  }
+}
+
+void CoreTile::wake() {
+  if (activity_ != Activity::kWaits && activity_ != Activity::kWaitsForTime) return;
+  activity_ = Activity::kRuns;
+  doze_ = kFirstDoze;
+  woken_(*this);
+}
+
+CoreTile::Activity CoreTile::run(std::uint64_t instructions, TimePoint now) {
+  if (!core_) return activity_;
+  activity_ = Activity::kRuns;
+  run_time_ = now;
+  const rv32::Stop stop = core_->run(instructions);
+  run_time_.reset();
+  switch (stop) {
+    case rv32::Stop::kBudget: doze_ = kFirstDoze; break;
+    case rv32::Stop::kIdle:
+      activity_ = core_->polls_clock() ? Activity::kWaitsForTime : Activity::kWaits;
+      next_look_ = now + doze_;
+      doze_ = std::min(2 * doze_, kLongestDoze);
+      break;
+    case rv32::Stop::kPaused:
+    case rv32::Stop::kHung: activity_ = Activity::kStopped; break;
+  }
+  follow_soft_reset();
+  return activity_;
+}
+
+}  // namespace warden::sim
