@@ -62,6 +62,39 @@ Result<std::vector<std::uint8_t>> parse_rows(std::string_view text) {
   return rows;
 }
 
+std::vector<Cable> cables_of(const BoardOptions& options) {
+  constexpr std::uint8_t kEast = 0;
+  constexpr std::uint8_t kWest = 4;
+  constexpr std::uint8_t kSouth = 8;
+  constexpr std::uint8_t kNorth = 12;
+  std::vector<Cable> cables;
+  const Board& board = options.board;
+  for (unsigned chip = 0; chip < board.chips(); ++chip) {
+    for (std::uint8_t i = 0; i < options.links_per_edge; ++i) {
+      const auto channel = [i](std::uint8_t first) { return static_cast<std::uint8_t>(first + i); };
+      if (chip % board.columns + 1 < board.columns)
+        cables.push_back({{{chip, channel(kEast)}, {chip + 1, channel(kWest)}}});
+      if (chip + board.columns < board.chips()) {
+        cables.push_back({{{chip, channel(kSouth)}, {chip + board.columns, channel(kNorth)}}});
+      }
+    }
+  }
+  return cables;
+}
+
+LinkIdentity link_identity(const BoardOptions& options, const Cable& cable, unsigned end) {
+  const Cable::End& here = cable.ends[end];
+  const Cable::End& there = cable.ends[1 - end];
+  const unsigned columns = options.board.columns;
+  return {.board = static_cast<std::uint32_t>(chip_options(options, here.chip).board_id),
+          .remote_board = static_cast<std::uint32_t>(chip_options(options, there.chip).board_id),
+          .remote_channel = there.channel,
+          .x = static_cast<std::uint8_t>(here.chip % columns),
+          .y = static_cast<std::uint8_t>(here.chip / columns),
+          .remote_x = static_cast<std::uint8_t>(there.chip % columns),
+          .remote_y = static_cast<std::uint8_t>(there.chip / columns)};
+}
+
 ChipOptions chip_options(const BoardOptions& options, unsigned chip) {
   const std::uint16_t type = options.board.kind == "n150" ? kN150 : kGalaxy;
   return {.harvested_rows = options.harvested_rows,

@@ -32,7 +32,23 @@ struct BoardOptions {
   std::vector<std::uint8_t> harvested_rows = {11};
   bool function_level_reset = true;
   std::chrono::milliseconds reset_duration{200};
+  unsigned links_per_edge = 1;
+  std::chrono::milliseconds link_training{50};
 };
+
+inline constexpr unsigned kLinksPerEdgeMax = 4;
+
+// A cable between two chips of a mesh, which are neighbours in a row or a column.
+struct Cable {
+  struct End {
+    unsigned chip = 0;
+    std::uint8_t channel = 0;  // of E0 to E15: 0-3 lead east, 4-7 west, 8-11 south, 12-15 north
+  };
+  End ends[2];
+};
+[[nodiscard]] std::vector<Cable> cables_of(const BoardOptions& options);
+// What the firmware at one end of it learns.
+[[nodiscard]] LinkIdentity link_identity(const BoardOptions& options, const Cable& cable, unsigned end);
 
 [[nodiscard]] ChipOptions chip_options(const BoardOptions& options, unsigned chip);
 

@@ -77,6 +77,7 @@ bool Chip::arc_asks_for_reset(ArcReset kind) {
   const ResetKind reset = kind == ArcReset::kBoard ? ResetKind::kBoard : ResetKind::kAsic;
   const TimePoint end = fault_ == Fault::kResetHangs ? TimePoint::max() : now_() + options_.reset_duration;
   reset_ = RunningReset{reset, end};
+  links_go_down();
   ++stats_.resets[static_cast<std::size_t>(reset)];
   return true;
 }
@@ -85,6 +86,7 @@ bool Chip::begin_reset(ResetKind kind) {
   settle();
   if (reset_ || fault_ == Fault::kOffBus) return false;
   reset_ = RunningReset{kind, now_() + options_.reset_duration};
+  if (kind == ResetKind::kBoard) links_go_down();
   ++stats_.resets[static_cast<std::size_t>(kind)];
   return true;
 }

@@ -88,6 +88,11 @@ class Chip : private Noc {
   // Whether an interrupt raised now gets through.
   [[nodiscard]] bool raise_interrupt();
 
+  // Plugs a cable into an Ethernet tile, E0 to E15. Before the chip is used.
+  void connect(std::uint8_t channel, LinkEnd end, const LinkIdentity& identity);
+  // Pulls it out, or puts it back in; false: there is none.
+  [[nodiscard]] bool set_plugged(std::uint8_t channel, bool plugged);
+
   // Lets the cores run for about this many instructions altogether, in turns. Answers when it should be called again:
   // nothing, when all wait for something to be written.
   [[nodiscard]] std::optional<TimePoint> run_cores(std::uint64_t instructions);
@@ -123,6 +128,8 @@ class Chip : private Noc {
   [[nodiscard]] MulticastResult noc_multicast(bool noc1, const NocRectangle& to,
                                               std::span<const std::byte> from) override;
   void core_woken(CoreTile& tile);
+  void links_go_down();
+  [[nodiscard]] std::optional<TimePoint> serve_links();
   void count(Access access) noexcept;
 
   ChipOptions options_;
@@ -138,6 +145,7 @@ class Chip : private Noc {
   std::array<std::unique_ptr<Tile>, std::size_t{kGridWidth} * kGridHeight> tiles_;
   std::vector<CoreTile*> cores_;
   std::function<void()> has_work_;
+  std::vector<CoreTile*> linked_;  // Ethernet tiles with a cable
   std::vector<CoreTile*> active_;  // those whose core runs, or waits for time
   std::optional<RunningReset> reset_;
   Fault fault_ = Fault::kNone;

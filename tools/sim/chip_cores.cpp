@@ -12,6 +12,11 @@ namespace {
 // Short enough that cores which talk to each other do not wait long, long enough that changing costs little.
 constexpr std::uint64_t kTurnInstructions = 2000;
 
+std::optional<TimePoint> earlier(std::optional<TimePoint> a, std::optional<TimePoint> b) {
+  if (!a || !b) return a ? a : b;
+  return std::min(*a, *b);
+}
+
 }  // namespace
 
 std::expected<Tile*, Access> Chip::tile_at(unsigned x, unsigned y, bool noc1) {
@@ -57,10 +62,39 @@ void Chip::core_woken(CoreTile& tile) {
   has_work_();
 }
 
+// ---- links ----
+
+void Chip::connect(std::uint8_t channel, LinkEnd end, const LinkIdentity& identity) {
+  auto& tile = static_cast<CoreTile&>(*tiles_[ethernet_tile(channel).index()]);
+  tile.port()->connect(std::move(end), channel, identity);
+  tile.port()->come_up(now_());
+  linked_.push_back(&tile);
+}
+
+bool Chip::set_plugged(std::uint8_t channel, bool plugged) {
+  const auto tile = std::ranges::find(linked_, channel, [](CoreTile* one) { return one->port()->channel(); });
+  if (tile == linked_.end()) return false;
+  (*tile)->port()->set_plugged(plugged, now_());
+  return true;
+}
+
+void Chip::links_go_down() {
+  for (CoreTile* tile : linked_) tile->port()->go_down(now_());
+}
+
+std::optional<TimePoint> Chip::serve_links() {
+  std::optional<TimePoint> next;
+  for (CoreTile* tile : linked_) next = earlier(next, tile->serve_port(now_()));
+  return next;
+}
+
+// ---- turns ----
+
 std::optional<TimePoint> Chip::run_cores(std::uint64_t instructions) {
   settle();
   if (reset_) return reset_->end == TimePoint::max() ? std::nullopt : std::optional(reset_->end);
   using Activity = CoreTile::Activity;
+  std::optional<TimePoint> next = serve_links();
   for (std::uint64_t spent = 0; spent < instructions;) {
     const TimePoint now = now_();
     bool any = false;
@@ -78,10 +112,8 @@ std::optional<TimePoint> Chip::run_cores(std::uint64_t instructions) {
     });
     if (!any) break;
   }
-  std::optional<TimePoint> next;
   for (const CoreTile* tile : active_) {
-    const TimePoint look = tile->activity() == Activity::kRuns ? now_() : tile->next_look();
-    next = next ? std::min(*next, look) : look;
+    next = earlier(next, tile->activity() == Activity::kRuns ? now_() : tile->next_look());
   }
   return next;
 }

@@ -113,6 +113,20 @@ Result<json> interrupt(const Request& request) {
   return json::object();
 }
 
+template <bool plugged>
+Result<json> set_cable(const Request& request) {
+  const auto channel = request.body.find("channel");
+  if (channel == request.body.end() || !channel->is_number_unsigned() || channel->get<std::uint64_t>() > 15) {
+    return fail(Code::kInvalidArgument, "\"channel\" must be a number from 0 to 15");
+  }
+  const auto number = channel->get<std::uint8_t>();
+  for (const auto& [index, server] : request.chips) {
+    const bool there = server->function().locked([&](Chip& chip) { return chip.set_plugged(number, plugged); });
+    if (!there) return fail(Code::kNotFound, fmt::format("chip {} has no cable at E{}", index, number));
+  }
+  return json::object();
+}
+
 struct CommandRow {
   std::string_view name;
   Result<json> (*run)(const Request&);
@@ -125,6 +139,8 @@ constexpr CommandRow kCommands[] = {
     {"link-reset", begin_reset<ResetKind::kLink>},
     {"board-reset", begin_reset<ResetKind::kBoard>},
     {"interrupt", interrupt},
+    {"unplug", set_cable<false>},
+    {"plug", set_cable<true>},
 };
 
 Result<json> run(std::string_view line, std::span<const std::unique_ptr<ChipServer>> servers) {

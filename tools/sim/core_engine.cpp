@@ -6,9 +6,12 @@
 
 namespace warden::sim {
 
-std::function<void()> CoreEngine::make_bell() {
-  chips_.push_back(std::make_unique<Chip>());
-  return [this, chip = chips_.back().get()] {
+void CoreEngine::expect(unsigned chips) {
+  for (unsigned i = 0; i < chips; ++i) chips_.push_back(std::make_unique<Chip>());
+}
+
+std::function<void()> CoreEngine::bell(unsigned chip_number) {
+  return [this, chip = chips_[chip_number].get()] {
     if (chip->rung.exchange(true, std::memory_order_acq_rel)) return;
     const std::scoped_lock lock(mutex_);
     rung_ = true;
@@ -33,6 +36,7 @@ TimePoint CoreEngine::run_once() {
   TimePoint next = TimePoint::max();
   const TimePoint now = std::chrono::steady_clock::now();
   for (const auto& chip : chips_) {
+    if (chip->function == nullptr) continue;
     if (chip->rung.exchange(false, std::memory_order_acq_rel) || chip->due <= now) {
       chip->due = chip->function->run_cores().value_or(TimePoint::max());
     }

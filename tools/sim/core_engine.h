@@ -22,9 +22,11 @@ class CoreEngine {
   CoreEngine& operator=(const CoreEngine&) = delete;
   ~CoreEngine() { stop(); }
 
-  // For the next chip to be added: to be called, from any thread, when its cores have work.
-  [[nodiscard]] std::function<void()> make_bell();
-  // In the order of the bells; borrowed until stop(). Before start().
+  // How many chips there will be: first of all.
+  void expect(unsigned chips);
+  // To be called, from any thread, when there is work for this chip.
+  [[nodiscard]] std::function<void()> bell(unsigned chip);
+  // In the order of their numbers; borrowed until stop(). Before start().
   void add(ChipFunction& chip) { chips_[added_++]->function = &chip; }
   void start();
   void stop();

@@ -20,12 +20,6 @@ constexpr std::uint32_t kEthernetInReset = 0x800;
 constexpr std::uint64_t kNiu0 = 0xFFB20000;
 constexpr std::uint64_t kNiu1 = 0xFFB30000;
 
-// What Ethernet firmware leaves in its L1: nothing connected, version 6.14.0.
-constexpr std::uint64_t kLinkTrainingWord = 0x1104;
-constexpr std::uint32_t kLinkNotConnected = 3;
-constexpr std::uint64_t kEthernetFirmwareWord = 0x210;
-constexpr std::uint32_t kEthernetFirmware = 0x0006E000;
-
 constexpr std::uint32_t kCoreHeld = 1U << 11;  // BRISC on Tensix, ERISC on Ethernet tiles
 
 constexpr TimePoint::duration kFirstDoze = std::chrono::microseconds(20);
@@ -39,6 +33,11 @@ CoreTile::CoreTile(const Grid& grid, Coordinate tile, NowFunction now, Noc& noc,
       niu_(grid, tile, kNiu0, kNiu1, &noc),
       now_(std::move(now)),
       woken_(std::move(woken)) {
+  if (ethernet_) {
+    port_.emplace(l1_.bytes(), [this](std::uint64_t address, std::span<const std::byte> data) {
+      (void)write(address, data);  // where nothing is, it is lost
+    });
+  }
   reset(now_());
 }
 
@@ -52,14 +51,7 @@ void CoreTile::reset(TimePoint now) {
   has_run_ = false;
   show_traffic();
   follow_soft_reset();
-  if (ethernet_) {
-    set_l1_word(kLinkTrainingWord, kLinkNotConnected);
-    set_l1_word(kEthernetFirmwareWord, kEthernetFirmware);
-  }
-}
-
-void CoreTile::set_l1_word(std::uint64_t address, std::uint32_t value) {
-  std::memcpy(l1_.bytes().data() + address, &value, sizeof(value));
+  if (port_) port_->come_up(now);
 }
 
 // ---- its addresses ----
@@ -94,6 +86,7 @@ Access CoreTile::write(std::uint64_t address, std::span<const std::byte> from) {
 }
 
 std::uint32_t CoreTile::read_register(std::uint64_t address) {
+  if (port_ && EthernetPort::kTransmit.contains(address)) return port_->read_word(address);
   if (address == kSoftReset) return soft_reset_;
   if (address == kWallClockHighLatched) return latched_clock_high_;
   if (address == kWallClockLow || address == kWallClockHigh) {
@@ -110,7 +103,9 @@ std::uint32_t CoreTile::read_register(std::uint64_t address) {
 }
 
 void CoreTile::write_register(std::uint64_t address, std::uint32_t value) {
-  if (address == kSoftReset) {
+  if (port_ && EthernetPort::kTransmit.contains(address)) {
+    port_->write_word(address, value, run_time_ ? *run_time_ : now_());
+  } else if (address == kSoftReset) {
     soft_reset_ = value;
     has_run_ = has_run_ || (value & all_held()) != all_held();
     show_traffic();
@@ -170,6 +165,12 @@ void CoreTile::wake() {
   activity_ = Activity::kRuns;
   doze_ = kFirstDoze;
   woken_(*this);
+}
+
+std::optional<TimePoint> CoreTile::serve_port(TimePoint now) {
+  const std::optional<TimePoint> next = port_->serve(now);
+  wake();
+  return next;
 }
 
 CoreTile::Activity CoreTile::run(std::uint64_t instructions, TimePoint now) {

@@ -11,6 +11,7 @@
 #include <optional>
 #include <span>
 
+#include "tools/sim/ethernet_port.h"
 #include "tools/sim/rv32_core.h"
 #include "tools/sim/tile.h"
 #include "tools/sim/zero_memory.h"
@@ -44,6 +45,10 @@ class CoreTile final : public Tile, private rv32::Bus {
 
   // From now on a request of its is not answered, if its cores have run since the last reset; or all are again.
   void set_noc_stuck(bool stuck);
+  // Its Ethernet port; nothing on Tensix tiles.
+  [[nodiscard]] EthernetPort* port() noexcept { return port_ ? &*port_ : nullptr; }
+  // As EthernetPort::serve(); whatever comes of it, the core looks again.
+  std::optional<TimePoint> serve_port(TimePoint now);
 
   [[nodiscard]] std::size_t touched_bytes() const { return l1_.touched_bytes(); }
 
@@ -56,7 +61,6 @@ class CoreTile final : public Tile, private rv32::Bus {
   }
   [[nodiscard]] std::uint32_t read_register(std::uint64_t address);
   void write_register(std::uint64_t address, std::uint32_t value);
-  void set_l1_word(std::uint64_t address, std::uint32_t value);
   [[nodiscard]] std::uint32_t all_held() const noexcept;
   void follow_soft_reset();
   void show_traffic();
@@ -74,6 +78,7 @@ class CoreTile final : public Tile, private rv32::Bus {
   bool noc_stuck_ = false;
   std::map<std::uint64_t, std::uint32_t> stored_;
 
+  std::optional<EthernetPort> port_;
   std::optional<rv32::Core> core_;     // while it is not held in reset
   std::optional<TimePoint> run_time_;  // while it runs
   Activity activity_ = Activity::kStopped;

@@ -69,6 +69,10 @@ std::uint8_t ethernet_index_of(Coordinate tile) noexcept {
   return tile.y == kEthernetRows[0] ? index : static_cast<std::uint8_t>(index + kEthernetColumns.size());
 }
 
+Coordinate ethernet_tile(std::uint8_t index) noexcept {
+  return {kEthernetColumns[index % kEthernetColumns.size()], kEthernetRows[index / kEthernetColumns.size()]};
+}
+
 Grid::Grid(const std::vector<std::uint8_t>& harvested_rows) {
   for (const std::uint8_t y : harvested_rows) {
     assert(is_tensix_row(y));

@@ -40,6 +40,7 @@ struct DramPort {
 
 // 0..15 for E0..E15; for Ethernet tiles only.
 [[nodiscard]] std::uint8_t ethernet_index_of(Coordinate tile) noexcept;
+[[nodiscard]] Coordinate ethernet_tile(std::uint8_t index) noexcept;
 
 [[nodiscard]] bool is_tensix_row(unsigned y) noexcept;
 

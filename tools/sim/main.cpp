@@ -37,6 +37,8 @@ struct ServeOptions {
   std::string harvested_rows = "11";
   std::string function_level_reset = "on";
   int reset_duration_ms = 200;
+  unsigned links = 1;
+  int link_training_ms = 50;
   std::vector<std::string> faults;
   int ready_descriptor = -1;
 };
@@ -46,6 +48,7 @@ struct CtlOptions {
   std::string chip = "all";
   std::string fault;
   int ms = 0;
+  unsigned channel = 0;
   bool json = false;
 };
 
@@ -77,6 +80,14 @@ void add_serve_options(CLI::App& app, ServeOptions& options) {
       ->type_name("MS")
       ->check(CLI::Range(0, kResetDurationMaxMs))
       ->capture_default_str();
+  app.add_option("--links", options.links, "Ethernet links between neighbours of a mesh")
+      ->type_name("N")
+      ->check(CLI::Range(1U, kLinksPerEdgeMax))
+      ->capture_default_str();
+  app.add_option("--link-training", options.link_training_ms, "Milliseconds that a link takes to come up")
+      ->type_name("MS")
+      ->check(CLI::Range(0, kResetDurationMaxMs))
+      ->capture_default_str();
   app.add_option("--fault", options.faults, "Start with a fault: arc-hung, off-bus, reset-hangs, reset-ignored")
       ->type_name("[CHIP:]NAME");
   app.add_option("--ready-fd", options.ready_descriptor, "Write a byte to this descriptor when all sockets are served")
@@ -105,6 +116,11 @@ void add_ctl_options(CLI::App& ctl, CtlOptions& options) {
   add_chip(add("link-reset", "Begin a reset of the PCIe link"));
   add_chip(add("board-reset", "Let the board controller reset the chip, unasked by its ARC"));
   add_chip(add("interrupt", "Let the card raise its interrupt"));
+  for (CLI::App* cable : {add("unplug", "Pull out the Ethernet cable between two chips"),
+                          add("plug", "Put it back in; the link trains again")}) {
+    add_chip(cable);
+    cable->add_option("CHANNEL", options.channel, "At E0 to E15 of that chip")->required()->check(CLI::Range(0, 15));
+  }
 }
 
 // ---- ctl ----
@@ -114,6 +130,7 @@ int run_ctl(const CLI::App& ctl, const CtlOptions& options) {
   nlohmann::json request{{"command", command}};
   if (!options.fault.empty()) request["name"] = options.fault;
   if (command == "reset-duration") request["ms"] = options.ms;
+  if (command == "plug" || command == "unplug") request["channel"] = options.channel;
   if (options.chip != "all") {
     const bool digits = options.chip.find_first_not_of("0123456789") == std::string::npos;
     if (!digits || options.chip.empty() || options.chip.size() > 4) {
@@ -175,7 +192,9 @@ Result<Plan> plan(const ServeOptions& options) {
   Plan plan{.board = {.board = *board,
                       .harvested_rows = *rows,
                       .function_level_reset = options.function_level_reset == "on",
-                      .reset_duration = std::chrono::milliseconds(options.reset_duration_ms)},
+                      .reset_duration = std::chrono::milliseconds(options.reset_duration_ms),
+                      .links_per_edge = options.links,
+                      .link_training = std::chrono::milliseconds(options.link_training_ms)},
             .faults = {}};
   for (const std::string& text : options.faults) {
     Result<ChipFault> fault = parse_fault(text, board->chips());

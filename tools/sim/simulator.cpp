@@ -41,16 +41,31 @@ Result<std::unique_ptr<Simulator>> Simulator::create(const std::string& director
   if (!poller) return fail_errno("epoll_create1");
   std::unique_ptr<Simulator> simulator(new Simulator(std::move(*control), std::move(poller)));
   if (Status done = simulator->watch(simulator->control_.get()); !done) return std::unexpected(done.error());
+  simulator->engine_.expect(options.board.chips());
   for (unsigned i = 0; i < options.board.chips(); ++i) {
     auto chip = ChipServer::start(fmt::format("{}/chip{}.sock", directory, i), chip_options(options, i),
-                                  simulator->engine_.make_bell());
+                                  simulator->engine_.bell(i));
     if (!chip) return std::unexpected(chip.error());
     if (Status done = simulator->watch((*chip)->listener().get()); !done) return std::unexpected(done.error());
     simulator->engine_.add((*chip)->function());
     simulator->chips_.push_back(std::move(*chip));
   }
+  simulator->plug_cables(options);
   simulator->engine_.start();
   return simulator;
+}
+
+void Simulator::plug_cables(const BoardOptions& options) {
+  for (const Cable& cable : cables_of(options)) {
+    const auto link = std::make_shared<EthernetLink>(options.link_training);
+    for (const unsigned end : {0U, 1U}) link->set_bell(end, engine_.bell(cable.ends[end].chip));
+    for (const unsigned end : {0U, 1U}) {
+      chips_[cable.ends[end].chip]->function().locked([&](Chip& chip) {
+        chip.connect(cable.ends[end].channel, {link, end}, link_identity(options, cable, end));
+        return true;
+      });
+    }
+  }
 }
 
 Status Simulator::watch(int descriptor) {

@@ -48,6 +48,7 @@ class Simulator {
   };
 
   Simulator(ListeningSocket control, UniqueFd poller) : control_(std::move(control)), poller_(std::move(poller)) {}
+  void plug_cables(const BoardOptions& options);
   [[nodiscard]] Status watch(int descriptor);
   void accept_clients(ChipServer& chip);
   void accept_control();

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+// Transmit queues, and what firmware says of the link.
+#include "tools/sim/ethernet_port.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+namespace warden::sim {
+
+namespace {
+
+constexpr std::uint64_t kQueueStride = 0x1000;
+
+// Offsets of a transmit queue's registers.
+constexpr std::uint64_t kControl = 0x00;
+constexpr std::uint64_t kCommand = 0x04;
+constexpr std::uint64_t kStartAddress = 0x14;
+constexpr std::uint64_t kSizeBytes = 0x18;
+constexpr std::uint64_t kDestination = 0x1C;
+constexpr std::uint64_t kRegisterData = 0x44;
+constexpr std::uint32_t kControlAfterBoot = 0x9;  // TT-link, nothing dropped
+
+constexpr std::uint32_t kWriteMemory = 2;
+constexpr std::uint32_t kWriteRegister = 4;  // queue 0 only
+constexpr std::uint64_t kLineBytes = 16;
+constexpr std::uint64_t kRegisterSpace = 0xFFB00000;
+
+// Words in L1.
+constexpr std::uint64_t kFirmwareVersionWord = 0x210;
+constexpr std::uint32_t kFirmwareVersion = 0x0006E000;  // 6.14.0
+constexpr std::uint64_t kTrainingWord = 0x1104;
+constexpr std::uint64_t kChipWord = 0x1108;
+constexpr std::uint64_t kRemoteChipWord = 0x1124;
+constexpr std::uint64_t kResults = 0x1EC0;
+constexpr std::uint64_t kBoardWord = kResults + 4 * 64;
+constexpr std::uint64_t kRemoteBoardWord = kResults + 4 * 72;
+constexpr std::uint64_t kRemoteChannelWord = kResults + 4 * 76;
+
+// tt-umd's names: in progress, success, fail, not connected.
+constexpr std::uint32_t kInProgress = 0;
+constexpr std::uint32_t kSuccess = 1;
+constexpr std::uint32_t kNotConnected = 3;
+
+unsigned queue_at(std::uint64_t address) {
+  return static_cast<unsigned>((address - EthernetPort::kTransmit.begin) / kQueueStride);
+}
+
+}  // namespace
+
+void EthernetPort::connect(LinkEnd end, std::uint8_t channel, const LinkIdentity& identity) {
+  end_ = std::move(end);
+  channel_ = channel;
+  identity_ = identity;
+}
+
+// ---- registers ----
+
+std::uint32_t EthernetPort::read_word(std::uint64_t address) const {
+  const Queue& queue = queues_[queue_at(address)];
+  const std::uint64_t offset = address % kQueueStride;
+  if (offset == kCommand) return queue.command;
+  const auto found = queue.registers.find(offset);
+  if (found != queue.registers.end()) return found->second;
+  return offset == kControl ? kControlAfterBoot : 0;
+}
+
+void EthernetPort::write_word(std::uint64_t address, std::uint32_t value, TimePoint now) {
+  const unsigned queue = queue_at(address);
+  if (address % kQueueStride == kCommand) {
+    command(queue, value, now);
+  } else {
+    queues_[queue].registers[address % kQueueStride] = value;
+  }
+}
+
+// A command that makes no sense is never taken, as the simulator of the hardware's makers has it end in an error.
+void EthernetPort::command(unsigned index, std::uint32_t value, TimePoint now) {
+  Queue& queue = queues_[index];
+  if (queue.command != 0 || value == 0) return;
+  queue.command = value;
+  queue.waiting = packet_of(index, value);
+  try_to_send(queue, now);
+}
+
+std::optional<EthernetPacket> EthernetPort::packet_of(unsigned index, std::uint32_t command) const {
+  const auto value = [&](std::uint64_t offset) { return read_word(kTransmit.begin + index * kQueueStride + offset); };
+  EthernetPacket packet{.address = value(kDestination), .data = {}};
+  if (!connected()) return std::nullopt;
+  if (command == kWriteRegister && index == 0) {
+    if (packet.address < kRegisterSpace || packet.address % 4 != 0) return std::nullopt;
+    const std::uint32_t word = value(kRegisterData);
+    const auto bytes = std::as_bytes(std::span(&word, 1));
+    packet.data.assign(bytes.begin(), bytes.end());
+    return packet;
+  }
+  const std::uint32_t start = value(kStartAddress);
+  const std::uint32_t size = value(kSizeBytes);
+  const bool aligned = start % kLineBytes == 0 && packet.address % kLineBytes == 0 && size % kLineBytes == 0;
+  if (command != kWriteMemory || !aligned || size == 0 || !Range{0, l1_.size()}.contains(start, size)) {
+    return std::nullopt;
+  }
+  const auto data = l1_.subspan(start, size);
+  packet.data.assign(data.begin(), data.end());
+  return packet;
+}
+
+void EthernetPort::try_to_send(Queue& queue, TimePoint now) {
+  if (!queue.waiting || !end_.link->send(end_.side, *queue.waiting, now)) return;
+  queue.waiting.reset();
+  queue.command = 0;
+}
+
+// ---- the link ----
+
+void EthernetPort::go_down(TimePoint now) {
+  if (connected()) end_.link->set_ready(end_.side, false, now);
+}
+
+void EthernetPort::come_up(TimePoint now) {
+  queues_ = {};
+  set_word(kFirmwareVersionWord, kFirmwareVersion);
+  write_link_words(EthernetLink::State::kDown);
+  if (!connected()) return;
+  end_.link->set_ready(end_.side, true, now);
+  write_link_words(end_.link->view(now).state);
+}
+
+std::optional<TimePoint> EthernetPort::serve(TimePoint now) {
+  if (!connected()) return std::nullopt;
+  for (const EthernetPacket& packet : end_.link->receive(end_.side)) deliver_(packet.address, packet.data);
+  for (Queue& queue : queues_) try_to_send(queue, now);
+  const EthernetLink::View view = end_.link->view(now);
+  if (view.state != told_) write_link_words(view.state);
+  return view.changes;
+}
+
+void EthernetPort::write_link_words(EthernetLink::State state) {
+  told_ = state;
+  if (state != EthernetLink::State::kUp) {
+    set_word(kTrainingWord, state == EthernetLink::State::kTraining ? kInProgress : kNotConnected);
+    return;
+  }
+  set_word(kChipWord, std::uint32_t{identity_.x} << 16 | std::uint32_t{identity_.y} << 24);
+  set_word(kRemoteChipWord, std::uint32_t{identity_.remote_x} << 16 | std::uint32_t{identity_.remote_y} << 22);
+  set_word(kBoardWord, identity_.board);
+  set_word(kRemoteBoardWord, identity_.remote_board);
+  set_word(kRemoteChannelWord, identity_.remote_channel);
+  set_word(kTrainingWord, kSuccess);
+}
+
+// As a write of the firmware's: a core that polls the word goes on.
+void EthernetPort::set_word(std::uint64_t address, std::uint32_t value) {
+  deliver_(address, std::as_bytes(std::span(&value, 1)));
+}
+
+}  // namespace warden::sim

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+// What an Ethernet tile has besides a core: two transmit queues, two receive queues that need no software, and the
+// words that its firmware leaves in L1 about the link. Source: hardware behaviour as modelled by ttsim, tt-umd.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <span>
+
+#include "tools/sim/access.h"
+#include "tools/sim/clock.h"
+#include "tools/sim/ethernet_link.h"
+
+namespace warden::sim {
+
+// Who is at the two ends, as firmware learns it in training.
+struct LinkIdentity {
+  std::uint32_t board = 0;
+  std::uint32_t remote_board = 0;
+  std::uint8_t remote_channel = 0;
+  std::uint8_t x = 0;  // of the chip in its mesh
+  std::uint8_t y = 0;
+  std::uint8_t remote_x = 0;
+  std::uint8_t remote_y = 0;
+};
+
+// Threads: those of its chip, one at a time.
+class EthernetPort {
+ public:
+  static constexpr Range kTransmit{0xFFB90000, 0x2000};
+
+  // Borrows the L1 of its tile. `deliver` writes to the tile what has arrived.
+  using Deliver = std::function<void(std::uint64_t address, std::span<const std::byte> data)>;
+  EthernetPort(std::span<std::byte> l1, Deliver deliver) : l1_(l1), deliver_(std::move(deliver)) {}
+
+  void connect(LinkEnd end, std::uint8_t channel, const LinkIdentity& identity);
+  [[nodiscard]] std::uint8_t channel() const noexcept { return channel_; }
+  [[nodiscard]] bool connected() const noexcept { return end_.link != nullptr; }
+  void set_plugged(bool plugged, TimePoint now) { end_.link->set_plugged(plugged, now); }
+
+  // Registers of the transmit queues, by address; writing to the command word sends.
+  [[nodiscard]] std::uint32_t read_word(std::uint64_t address) const;
+  void write_word(std::uint64_t address, std::uint32_t value, TimePoint now);
+
+  // The chip's reset has begun: nothing is sent or taken any more; it has ended: the firmware is up again.
+  void go_down(TimePoint now);
+  void come_up(TimePoint now);
+
+  // Takes what has arrived, sends what waits, tells the link's state. Answers when it should be called again, if not
+  // by the bell.
+  std::optional<TimePoint> serve(TimePoint now);
+
+ private:
+  struct Queue {
+    std::map<std::uint64_t, std::uint32_t> registers;
+    std::uint32_t command = 0;  // 0: the next may be written
+    std::optional<EthernetPacket> waiting;
+  };
+  void command(unsigned queue, std::uint32_t value, TimePoint now);
+  [[nodiscard]] std::optional<EthernetPacket> packet_of(unsigned queue, std::uint32_t command) const;
+  void try_to_send(Queue& queue, TimePoint now);
+  void write_link_words(EthernetLink::State state);
+  void set_word(std::uint64_t address, std::uint32_t value);
+
+  std::span<std::byte> l1_;
+  Deliver deliver_;
+  LinkEnd end_;
+  std::uint8_t channel_ = 0;  // of E0 to E15
+  LinkIdentity identity_;
+  std::array<Queue, 2> queues_;
+  EthernetLink::State told_ = EthernetLink::State::kDown;
+};
+
+}  // namespace warden::sim
