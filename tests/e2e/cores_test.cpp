@@ -16,7 +16,7 @@
 namespace warden::test {
 namespace {
 
-using namespace rv32;
+using namespace rv32;  // NOLINT(google-build-using-namespace): an assembler's mnemonics
 
 constexpr CardAddress kSoftReset{0xFFB121B0};
 constexpr std::uint32_t kAllHeld = 0x47800;

@@ -119,8 +119,8 @@ class PlainCore {
     if (f3 == 3 || f3 > 5 || address + bytes > memory_.size()) return false;
     std::uint32_t value = 0;
     std::memcpy(&value, memory_.data() + address, bytes);
-    if (f3 == 0) value = static_cast<std::uint32_t>(static_cast<std::int8_t>(value));
-    if (f3 == 1) value = static_cast<std::uint32_t>(static_cast<std::int16_t>(value));
+    if (f3 == 0) value = static_cast<std::uint32_t>(s(value << 24) >> 24);
+    if (f3 == 1) value = static_cast<std::uint32_t>(s(value << 16) >> 16);
     set(rd, value);
     return true;
   }

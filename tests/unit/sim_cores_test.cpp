@@ -11,7 +11,7 @@
 namespace warden::sim {
 namespace {
 
-using namespace test::rv32;
+using namespace test::rv32;  // NOLINT(google-build-using-namespace): an assembler's mnemonics
 using testing::Card;
 
 constexpr std::uint64_t kSoftReset = 0xFFB121B0;

@@ -12,7 +12,7 @@
 namespace warden::sim {
 namespace {
 
-using namespace test::rv32;
+using namespace test::rv32;  // NOLINT(google-build-using-namespace): an assembler's mnemonics
 using std::chrono::milliseconds;
 using testing::Card;
 

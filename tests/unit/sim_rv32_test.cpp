@@ -15,7 +15,7 @@
 namespace warden::sim::rv32 {
 namespace {
 
-using namespace test::rv32;
+using namespace test::rv32;  // NOLINT(google-build-using-namespace): an assembler's mnemonics
 
 constexpr std::size_t kL1Bytes = 64 * 1024;
 constexpr std::uint32_t kClock = 0xFFB121F0;

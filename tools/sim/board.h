@@ -32,11 +32,11 @@ struct BoardOptions {
   std::vector<std::uint8_t> harvested_rows = {11};
   bool function_level_reset = true;
   std::chrono::milliseconds reset_duration{200};
-  unsigned links_per_edge = 1;
+  std::uint8_t links_per_edge = 1;
   std::chrono::milliseconds link_training{50};
 };
 
-inline constexpr unsigned kLinksPerEdgeMax = 4;
+inline constexpr std::uint8_t kLinksPerEdgeMax = 4;
 
 // A cable between two chips of a mesh, which are neighbours in a row or a column.
 struct Cable {

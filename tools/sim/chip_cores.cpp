@@ -99,7 +99,7 @@ std::optional<TimePoint> Chip::run_cores(std::uint64_t instructions) {
     const TimePoint now = now_();
     bool any = false;
     // Running one may wake others: the list grows behind us.
-    for (std::size_t i = 0; i < active_.size(); ++i) {
+    for (std::size_t i = 0; i < active_.size(); ++i) {  // NOLINT(modernize-loop-convert)
       CoreTile& tile = *active_[i];
       const bool due = tile.activity() == Activity::kWaitsForTime && tile.next_look() <= now;
       if (tile.activity() != Activity::kRuns && !due) continue;

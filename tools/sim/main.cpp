@@ -82,7 +82,7 @@ void add_serve_options(CLI::App& app, ServeOptions& options) {
       ->capture_default_str();
   app.add_option("--links", options.links, "Ethernet links between neighbours of a mesh")
       ->type_name("N")
-      ->check(CLI::Range(1U, kLinksPerEdgeMax))
+      ->check(CLI::Range(1, int{kLinksPerEdgeMax}))
       ->capture_default_str();
   app.add_option("--link-training", options.link_training_ms, "Milliseconds that a link takes to come up")
       ->type_name("MS")
@@ -193,7 +193,7 @@ Result<Plan> plan(const ServeOptions& options) {
                       .harvested_rows = *rows,
                       .function_level_reset = options.function_level_reset == "on",
                       .reset_duration = std::chrono::milliseconds(options.reset_duration_ms),
-                      .links_per_edge = options.links,
+                      .links_per_edge = static_cast<std::uint8_t>(options.links),
                       .link_training = std::chrono::milliseconds(options.link_training_ms)},
             .faults = {}};
   for (const std::string& text : options.faults) {

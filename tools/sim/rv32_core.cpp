@@ -164,6 +164,7 @@ std::string Core::hang_reason() const {
 
 // `at` is the instruction, `block` where straight code began. Transfers add up what was executed, and look whether the
 // budget is used up or a probe is due.
+// NOLINTNEXTLINE(bugprone-macro-parentheses): takes the statement for a product
 #define NEXT() goto* kCode[static_cast<std::uint8_t>((++at)->operation)]
 #define TRANSFER(target)                                    \
   do {                                                      \

@@ -8,15 +8,15 @@
 namespace warden::sim::rv32 {
 
 // Every operation with the shape that its operands have. kUndecoded is zero: memory fresh from the kernel.
-#define WARDEN_RV32_OPERATIONS(X)                                                                                    \
-  X(Undecoded)                                                                                                       \
-  X(End)                                                                                                             \
-  X(Illegal)                                                                                                         \
-  X(Pause)                                                                                                           \
-  X(Fence) X(SetRegister) X(Jal) X(Jalr) X(Beq) X(Bne) X(Blt) X(Bge) X(Bltu) X(Bgeu) X(Lb) X(Lh) X(Lw) X(Lbu) X(Lhu) \
-      X(Sb) X(Sh) X(Sw) X(Addi) X(Slti) X(Sltiu) X(Xori) X(Ori) X(Andi) X(Slli) X(Srli) X(Srai) X(Add) X(Sub) X(Sll) \
-          X(Slt) X(Sltu) X(Xor) X(Srl) X(Sra) X(Or) X(And) X(Mul) X(Mulh) X(Mulhsu) X(Mulhu) X(Div) X(Divu) X(Rem)   \
-              X(Remu)
+// clang-format off
+#define WARDEN_RV32_OPERATIONS(X)                                                 \
+  X(Undecoded) X(End) X(Illegal) X(Pause) X(Fence) X(SetRegister) X(Jal) X(Jalr)  \
+  X(Beq) X(Bne) X(Blt) X(Bge) X(Bltu) X(Bgeu)                                     \
+  X(Lb) X(Lh) X(Lw) X(Lbu) X(Lhu) X(Sb) X(Sh) X(Sw)                               \
+  X(Addi) X(Slti) X(Sltiu) X(Xori) X(Ori) X(Andi) X(Slli) X(Srli) X(Srai)         \
+  X(Add) X(Sub) X(Sll) X(Slt) X(Sltu) X(Xor) X(Srl) X(Sra) X(Or) X(And)           \
+  X(Mul) X(Mulh) X(Mulhsu) X(Mulhu) X(Div) X(Divu) X(Rem) X(Remu)
+// clang-format on
 
 enum class Operation : std::uint8_t {
 #define WARDEN_RV32_NAME(name) k##name,
