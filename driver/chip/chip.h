@@ -132,6 +132,9 @@ class Chip {
   // One message at a time on the whole card; kTimeout when the ARC does not take or answer it in `timeout`.
   [[nodiscard]] virtual Result<ArcReply> arc_message(std::uint8_t code, std::uint16_t argument0,
                                                      std::uint16_t argument1, std::chrono::milliseconds timeout) = 0;
+  // Somebody else has driven the card since: nothing that was remembered of its windows is relied on.
+  virtual void windows_changed() {}
+
   [[nodiscard]] virtual HostReach host_reach() const noexcept { return {}; }
   // Which IOVA an access there comes to; nothing for tiles other than that of the host's memory.
   [[nodiscard]] virtual std::optional<vfio::Iova> iova_of(Tile, CardAddress) const { return std::nullopt; }

@@ -162,6 +162,17 @@ void WindowPool::release(const WindowLease& lease) noexcept {
   released_.notify_all();
 }
 
+void WindowPool::forget_unleased() {
+  const std::lock_guard lock(mutex_);
+  for (Class& each : classes_) {
+    for (Window& window : each.windows) {
+      if (window.leases != 0 || !window.aimed) continue;
+      each.by_aim.erase(window.aim);
+      window = {};
+    }
+  }
+}
+
 void WindowPool::forget_all() {
   const std::lock_guard lock(mutex_);
   for (Class& each : classes_) {

@@ -78,6 +78,9 @@ class WindowPool {
   // The same for a lease that is held for long. kBusy, without waiting, when no more of that size may be reserved.
   [[nodiscard]] Result<WindowLease> reserve(WindowSize size, const WindowAim& aim);
 
+  // Somebody else has aimed windows: what is remembered of those that nobody leases is forgotten.
+  void forget_unleased();
+
   // After a reset, when the card has forgotten every window. No lease may be out.
   void forget_all();
 

@@ -34,6 +34,7 @@ class Wormhole final : public Chip {
   [[nodiscard]] Result<Telemetry> telemetry() override;
   [[nodiscard]] Result<ArcReply> arc_message(std::uint8_t code, std::uint16_t argument0, std::uint16_t argument1,
                                              std::chrono::milliseconds timeout) override;
+  void windows_changed() override { windows_.forget_unleased(); }
   [[nodiscard]] HostReach host_reach() const noexcept override;
   [[nodiscard]] std::optional<vfio::Iova> iova_of(Tile tile, CardAddress address) const override;
   [[nodiscard]] ResetReport warm_reset(const ResetOptions& options) override;

@@ -88,12 +88,13 @@ const VfioUserSession::CommandRow VfioUserSession::kCommands[] = {
     {wire::Command::kDeviceReset, 0, 0, &VfioUserSession::device_reset},
 };
 
-VfioUserSession::VfioUserSession(UniqueFd socket, VfioUserTarget& target)
+VfioUserSession::VfioUserSession(UniqueFd socket, VfioUserTarget& target, VersionAgreed version)
     : socket_(std::move(socket)),
       target_(target),
       info_(target.info()),
       buffer_(2 * wire::kMaxMessageBytes),
-      reply_(wire::kMaxMessageBytes) {
+      reply_(wire::kMaxMessageBytes),
+      negotiated_(version == VersionAgreed::kBefore) {
   for (std::uint32_t index = 0; index < info_.region_count; ++index) regions_.push_back(target.region(index));
 }
 

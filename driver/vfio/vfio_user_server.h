@@ -58,11 +58,14 @@ class VfioUserTarget {
   VfioUserTarget() = default;
 };
 
+// Whether the peer has to say which version it speaks, or was told what is spoken when it was handed its end.
+enum class VersionAgreed : bool { kHere = false, kBefore = true };
+
 // One connection. Owner: whoever accepted it; the target outlives it. Threads: serve() runs on one thread, stop()
 // and peer_gone() may be called from any other while the session lives.
 class VfioUserSession {
  public:
-  VfioUserSession(UniqueFd socket, VfioUserTarget& target);
+  VfioUserSession(UniqueFd socket, VfioUserTarget& target, VersionAgreed version = VersionAgreed::kHere);
 
   // Blocks until the peer closes the connection between two messages (success), breaks the protocol or the
   // connection fails (the error says how), or stop() is called (either).
@@ -125,7 +128,7 @@ class VfioUserSession {
   std::size_t end_ = 0;
   std::vector<Arrived> arrived_;
   std::vector<std::byte> reply_;
-  bool negotiated_ = false;
+  bool negotiated_;
   std::string violation_;
 };
 

@@ -115,4 +115,15 @@ Status Device::broadcast(TileRectangle tiles, CardAddress address, std::span<con
   });
 }
 
+Result<DirectAccess> Device::direct() {
+  const shm::DirectGrant wanted{.device_index = index_, .reserved = 0, .epoch = epoch_};
+  auto reply = session_->client().request(shm::MessageKind::kDirectGrant, internal::bytes_of(wanted), {},
+                                          {.attachment = attachment_});
+  if (!reply) return wrap(std::move(reply).error(), "drive the card directly");
+  const auto granted = shm::body_of<shm::DirectGranted>(reply->packet);
+  if (!granted) return std::unexpected(granted.error());
+  return DirectAccess{std::string(granted->name, ::strnlen(granted->name, sizeof(granted->name))),
+                      std::move(reply->packet.fds)};
+}
+
 }  // namespace warden

@@ -73,6 +73,11 @@ Broker::Sum Broker::held_by(std::uint64_t session_id, std::uint32_t device_index
   return sum;
 }
 
+bool Broker::has_windows(std::uint32_t device_index) const {
+  const std::scoped_lock lock(mutex_);
+  return std::ranges::any_of(windows_, [&](const auto& entry) { return entry.second.device_index == device_index; });
+}
+
 // Seen under the lock with which an entry is made: whoever ends the session afterwards finds the entry.
 Status Broker::check_alive(const Session& session) const {
   if (!session.ended.load() && !session.peer_gone.load()) return {};

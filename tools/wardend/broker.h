@@ -68,6 +68,9 @@ class Broker {
   };
   [[nodiscard]] Sum held_by(std::uint64_t session_id, std::uint32_t device_index) const;
 
+  // Any thread: whether anybody has windows of this device.
+  [[nodiscard]] bool has_windows(std::uint32_t device_index) const;
+
   // The death of a session. On the card's thread, when the session's traffic has been seen to end: its DMA is unmapped;
   // memory and IOVAs stay taken.
   void unmap(chip::Chip& chip, std::uint32_t device_index, std::uint64_t session_id);

@@ -52,6 +52,7 @@ void Cleaner::begin(const std::shared_ptr<Session>& session) {
   for (std::uint32_t device = 0; device < parts_.devices.count(); ++device) {
     if ((opened >> device & 1U) == 0 || quarantine_.contains(device, session->identity.id)) continue;
     work->second.devices |= std::uint64_t{1} << device;
+    parts_.devices.at(device).end_direct(session->identity.id);
     clean_card(session, device, orders_for(device, parts_.devices.at(device).epoch(), actions));
   }
 }
@@ -64,13 +65,15 @@ void Cleaner::clean_card(const std::shared_ptr<Session>& session, std::uint32_t 
   }
   CardCleaning::Parts parts{.orders = std::move(orders),
                             .is_idle = [session] { return session->jobs_under_way.load() == 0; },
-                            .check = [broker = &parts_.broker, device, id = session->identity.id](
-                   const chip::Chip& chip, const shm::DeathAction& action) {
-        return broker->check_host_access(chip, id, device, {action.x, action.y}, {action.address}, action.length_bytes);
-      },
-      .unmap = [broker = &parts_.broker, device,
-                id = session->identity.id](chip::Chip& chip) { broker->unmap(chip, device, id); },
-      .done =
+                            .check =
+                                [broker = &parts_.broker, device, id = session->identity.id](
+                                    const chip::Chip& chip, const shm::DeathAction& action) {
+                                  return broker->check_host_access(chip, id, device, {action.x, action.y},
+                                                                   {action.address}, action.length_bytes);
+                                },
+                            .unmap = [broker = &parts_.broker, device,
+                                      id = session->identity.id](chip::Chip& chip) { broker->unmap(chip, device, id); },
+                            .done =
                                 [this, session, device, epoch](CardCleaning::Result result) {
                                   parts_.mailbox.post([this, session, device, epoch, result = std::move(result)] {
                                     finish_card(*session, device, epoch, result);

@@ -43,6 +43,7 @@ DeviceThread::~DeviceThread() {
   }
   changed_.notify_all();
   if (thread_.joinable()) thread_.join();
+  direct_.reset();  // its end is told to nobody any more
 }
 
 DeviceView DeviceThread::view() const {
@@ -73,6 +74,7 @@ Result<std::uint64_t> DeviceThread::open() const {
 Status DeviceThread::submit(const Session& session, std::uint64_t epoch, Job job) {
   const std::scoped_lock lock(mutex_);
   if (Status admitted = admit(session, epoch); !admitted) return admitted;
+  if (Status shared = check_not_direct(); !shared) return shared;
   if (jobs_.size() >= kMaxQueuedJobs) {
     return fail(Code::kBusy, fmt::format("{}: {} accesses are waiting already; try again", name_, jobs_.size()));
   }
@@ -98,6 +100,12 @@ Status DeviceThread::admit(const Session& session, std::uint64_t epoch) const {
   return usable();
 }
 
+Status DeviceThread::check_not_direct() const {
+  if (!direct_) return {};
+  return fail(Code::kBusy, fmt::format("{} is driven by session {} itself; `warden devices` says who that is", name_,
+                                       direct_->session_id));
+}
+
 Status DeviceThread::usable() const {
   if (state_ == shm::DeviceState::kLost) return fail(Code::kOffBus, fmt::format("{} is lost: {}", name_, reason_));
   if (state_ == shm::DeviceState::kFailed) {
@@ -111,11 +119,90 @@ void DeviceThread::push(Job job) {
   changed_.notify_all();
 }
 
+Status DeviceThread::grant_direct(const Session& session, std::uint64_t epoch, std::function<Status()> check,
+                                  DirectReady ready) {
+  const std::scoped_lock lock(mutex_);
+  if (Status admitted = admit(session, epoch); !admitted) return admitted;
+  std::shared_ptr<DirectGrant> before;
+  if (direct_ && direct_->session_id == session.identity.id) {
+    before = std::move(direct_->grant);
+    direct_.reset();
+  }
+  if (before) before->stop();
+  if (Status shared = check_not_direct(); !shared) return shared;
+  if (!cleanings_.empty()) {
+    return fail(Code::kBusy, fmt::format("{} is being cleaned after a session that ended; try again", name_));
+  }
+  const std::uint64_t number = ++last_direct_;
+  direct_ = Direct{session.identity.id, number, nullptr};
+  push([this, number, before = std::move(before), check = std::move(check),
+        ready = std::move(ready)](chip::Chip& chip) mutable {
+    before.reset();
+    ready(open_direct(chip, number, check));
+  });
+  return {};
+}
+
+// Every job before this one has ended, and none has been admitted since.
+Result<UniqueFd> DeviceThread::open_direct(chip::Chip& chip, std::uint64_t grant_number,
+                                           const std::function<Status()>& check) {
+  Result<DirectGrant::Opened> opened = DirectGrant::Opened{};
+  if (Status allowed = check(); allowed) {
+    opened = DirectGrant::open(chip.device(), [this, grant_number] {
+      const std::scoped_lock lock(mutex_);
+      if (direct_ && direct_->number == grant_number && !stopping_) cut_direct(grant_number);
+    });
+  } else {
+    opened = std::unexpected(std::move(allowed).error());
+  }
+  const std::scoped_lock lock(mutex_);
+  // It may have been cut while it was made.
+  const bool is_wanted = direct_ && direct_->number == grant_number && gate_ != Gate::kClosed;
+  if (opened && is_wanted) {
+    direct_->grant = std::move(opened->grant);
+    return std::move(opened->peer);
+  }
+  if (direct_ && direct_->number == grant_number) direct_.reset();
+  if (!opened) return std::unexpected(std::move(opened).error());
+  return fail(Code::kStale, fmt::format("a reset of {} or the session's own next request came first", name_));
+}
+
+std::uint64_t DeviceThread::direct_session() const {
+  const std::scoped_lock lock(mutex_);
+  return direct_ ? direct_->session_id : 0;
+}
+
+void DeviceThread::end_direct(std::uint64_t session_id) {
+  const std::scoped_lock lock(mutex_);
+  if (direct_ && direct_->session_id == session_id) cut_direct(direct_->number);
+}
+
+// Called with the lock held. Joining its thread is the device's thread's work.
+void DeviceThread::cut_direct(std::uint64_t grant_number) {
+  if (direct_->grant) direct_->grant->stop();
+  push([this, grant_number](chip::Chip& chip) {
+    drop_direct(grant_number);
+    chip.windows_changed();
+  });
+}
+
+void DeviceThread::drop_direct(std::uint64_t grant_number) {
+  std::unique_ptr<DirectGrant> grant;
+  {
+    const std::scoped_lock lock(mutex_);
+    if (!direct_ || direct_->number != grant_number) return;
+    grant = std::move(direct_->grant);
+  }
+  grant.reset();  // ends its thread, which may be telling us that it ends
+  const std::scoped_lock lock(mutex_);
+  direct_.reset();
+}
+
 bool DeviceThread::refresh_telemetry(std::function<void(const Status&)> done) {
   const std::scoped_lock lock(mutex_);
   const bool fresh = telemetry_ && std::chrono::steady_clock::now() - telemetry_time_ < kTelemetryLifetime;
   // Not during a reset, and not for a card whose reset failed: it would only run into timeouts.
-  if (fresh || !chip_ || gate_ != Gate::kOpen || state_ != shm::DeviceState::kReady) return false;
+  if (fresh || !chip_ || direct_ || gate_ != Gate::kOpen || state_ != shm::DeviceState::kReady) return false;
   if (telemetry_queued_) return true;
   telemetry_queued_ = true;
   push([this, done = std::move(done)](chip::Chip& chip) { done(read_telemetry(chip)); });
@@ -154,6 +241,12 @@ void DeviceThread::reopen(std::unique_lock<std::mutex>& lock) {
   const Opener opener = std::exchange(opener_, nullptr);
   const std::function<void()> done = std::exchange(reopened_, nullptr);
   if (state_ != shm::DeviceState::kLost || gate_ != Gate::kOpen) return;
+  if (direct_) {
+    const std::uint64_t number = direct_->number;
+    lock.unlock();
+    drop_direct(number);  // it uses the chip
+    lock.lock();
+  }
   std::unique_ptr<chip::Chip> old = std::move(chip_);
   const std::uint64_t epoch = epoch_ + 1;
   lock.unlock();
@@ -185,6 +278,7 @@ void DeviceThread::announce(std::uint64_t reset_id) {
 Status DeviceThread::quiesce(std::chrono::milliseconds bound) {
   std::unique_lock lock(mutex_);
   gate_ = Gate::kClosed;
+  if (direct_) cut_direct(direct_->number);
   if (changed_.wait_for(lock, bound, [this] { return jobs_.empty() && !busy_; })) return {};
   return fail(Code::kTimeout, fmt::format("{} accesses were still under way after {} ms",
                                           jobs_.size() + (busy_ ? 1U : 0U), bound.count()));
@@ -266,7 +360,9 @@ void DeviceThread::run_job(std::unique_lock<std::mutex>& lock) {
   Job job = std::move(jobs_.front());
   jobs_.pop_front();
   busy_ = true;
+  const bool is_driven_by_another = direct_.has_value();
   lock.unlock();
+  if (is_driven_by_another) chip_->windows_changed();
   job(*chip_);
   job = nullptr;  // with what it holds, before the card counts as idle
   lock.lock();
@@ -282,7 +378,7 @@ void DeviceThread::clean(Step step) {
 }
 
 std::list<DeviceThread::Cleaning>::iterator DeviceThread::next_cleaning() {
-  if (gate_ == Gate::kClosed) return cleanings_.end();
+  if (gate_ == Gate::kClosed || direct_) return cleanings_.end();
   const auto now = Clock::now();
   const auto due = std::ranges::find_if(cleanings_, [now](const Cleaning& cleaning) { return cleaning.due <= now; });
   return due != cleanings_.end() ? due : std::ranges::min_element(cleanings_, {}, &Cleaning::due);

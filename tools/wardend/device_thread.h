@@ -23,6 +23,7 @@
 #include "driver/chip/chip.h"
 #include "shm/directory_layout.h"
 #include "tools/wardend/card_cleaning.h"
+#include "tools/wardend/direct_grant.h"
 #include "tools/wardend/session.h"
 #include "tools/wardend/transaction.h"
 
@@ -62,6 +63,17 @@ class DeviceThread final : public ResetTarget {
   [[nodiscard]] Status submit(const Session& session, std::uint64_t epoch, Job job);
   // Runs wardend's own `job` there, whatever a reset or the card's state forbids to sessions. False: there is no chip.
   [[nodiscard]] bool post(Job job);
+  // Hands the card to one session alone: everybody else is refused until it ends. What the session was granted before
+  // ends. kBusy while another session has the card. `check` has the last word, and `ready` gets the peer's end; both
+  // are called on the device's thread, when everything admitted before has ended.
+  using DirectReady = std::function<void(Result<UniqueFd>)>;
+  [[nodiscard]] Status grant_direct(const Session& session, std::uint64_t epoch, std::function<Status()> check,
+                                    DirectReady ready);
+  // The session that drives the card itself now; 0: none.
+  [[nodiscard]] std::uint64_t direct_session() const;
+  // Cuts its connection at once. What is under way of it has ended before the next job begins. Another session:
+  // nothing.
+  void end_direct(std::uint64_t session_id);
   // Called after every reset that touched the card, on the thread that calls release(). Set before there are resets.
   void on_reset(std::function<void()> call) { on_reset_ = std::move(call); }
   // Reads telemetry if what is known is older than a second; calls `done` on the device's thread, with how that went.
@@ -74,7 +86,8 @@ class DeviceThread final : public ResetTarget {
   void reopen_if_lost(Opener opener, std::function<void()> done);
 
   // Calls `step` on the device's thread between the jobs of others, until it says that it is done. Not while the gate
-  // is closed: behind it the card is another one. Several go one after the other, as far as none of them waits.
+  // is closed, behind which the card is another one, nor while a session drives the card itself. Several go one after
+  // the other, as far as none of them waits.
   using Step = std::function<std::optional<std::chrono::microseconds>(const CardNow&)>;
   void clean(Step step);
 
@@ -100,8 +113,13 @@ class DeviceThread final : public ResetTarget {
     Clock::time_point due;
   };
 
+  [[nodiscard]] Status check_not_direct() const;
   bool open_gate(bool touched, const std::string& failure);
   void push(Job job);
+  [[nodiscard]] Result<UniqueFd> open_direct(chip::Chip& chip, std::uint64_t grant_number,
+                                             const std::function<Status()>& check);
+  void cut_direct(std::uint64_t grant_number);
+  void drop_direct(std::uint64_t grant_number);
   void run();
   void run_job(std::unique_lock<std::mutex>& lock);
   void run_cleaning(std::unique_lock<std::mutex>& lock);
@@ -133,6 +151,15 @@ class DeviceThread final : public ResetTarget {
   std::optional<chip::Telemetry> telemetry_;
   std::chrono::steady_clock::time_point telemetry_time_;
   bool telemetry_queued_ = false;
+
+  // The session that drives the card itself, from when that is promised until it has ended.
+  struct Direct {
+    std::uint64_t session_id = 0;
+    std::uint64_t number = 0;            // another one for each grant
+    std::unique_ptr<DirectGrant> grant;  // made and destroyed by the device's thread alone
+  };
+  std::optional<Direct> direct_;
+  std::uint64_t last_direct_ = 0;
 
   std::thread thread_;  // last: it uses everything above
 };

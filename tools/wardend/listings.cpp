@@ -14,7 +14,8 @@ using nlohmann::json;
 
 std::string text_of(const json& value) { return value.dump(-1, ' ', false, json::error_handler_t::replace); }
 
-json holders_of(std::uint32_t index, const SessionTable& sessions, const Broker& broker) {
+json holders_of(std::uint32_t index, const Devices& devices, const SessionTable& sessions, const Broker& broker) {
+  const std::uint64_t direct = devices.at(index).direct_session();
   json holders = json::array();
   for (const auto& session : sessions.all()) {
     if (((session->opened_devices.load() >> index) & 1U) == 0) continue;
@@ -25,12 +26,13 @@ json holders_of(std::uint32_t index, const SessionTable& sessions, const Broker&
                        {"windows", held.windows},
                        {"dma_buffers", held.buffers},
                        {"dma_bytes", held.dma_bytes},
-                       {"direct", false}});
+                       {"direct", session->identity.id == direct}});
   }
   return holders;
 }
 
-json device_entry(std::uint32_t index, const DeviceView& view, const SessionTable& sessions, const Broker& broker) {
+json device_entry(std::uint32_t index, const Devices& devices, const SessionTable& sessions, const Broker& broker) {
+  const DeviceView view = devices.at(index).view();
   json entry = {{"index", index},
                 {"name", view.name},
                 {"chip", view.chip},
@@ -38,7 +40,7 @@ json device_entry(std::uint32_t index, const DeviceView& view, const SessionTabl
                 {"state", to_string(view.state)},
                 {"reason", view.reason},
                 {"epoch", view.epoch},
-                {"holders", holders_of(index, sessions, broker)}};
+                {"holders", holders_of(index, devices, sessions, broker)}};
   // Absent telemetry is null, never a number that looks measured.
   const auto& telemetry = view.telemetry;
   entry["temperature"] = telemetry ? json(telemetry->asic_temperature_celsius) : json();
@@ -84,7 +86,7 @@ std::string_view to_string(shm::DeviceState state) noexcept {
 std::string devices_listing(const Devices& devices, const SessionTable& sessions, const Broker& broker) {
   json list = json::array();
   for (std::uint32_t index = 0; index < devices.count(); ++index) {
-    list.push_back(device_entry(index, devices.at(index).view(), sessions, broker));
+    list.push_back(device_entry(index, devices, sessions, broker));
   }
   return text_of(list);
 }

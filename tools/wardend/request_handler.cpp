@@ -62,6 +62,7 @@ Status RequestHandler::handle(const SessionPointer& session, shm::Packet packet)
     case MessageKind::kReserveWindow:
     case MessageKind::kMapDma:
     case MessageKind::kBatch: return ask_card(session, std::move(packet));
+    case MessageKind::kDirectGrant: return grant_direct(session, packet);
     case MessageKind::kReleaseWindow: return release_window(session, packet);
     case MessageKind::kUnmapDma: return unmap_dma(session, packet);
     case MessageKind::kReset: return reset(session, packet);
@@ -114,14 +115,17 @@ Status RequestHandler::ask_card(const SessionPointer& session, shm::Packet packe
   return {};
 }
 
-Status RequestHandler::submit(const SessionPointer& session, CardJob job) {
-  if (job.device_index >= parts_.devices.count()) {
+Status RequestHandler::check_opened(const Session& session, std::uint32_t device_index) const {
+  if (device_index >= parts_.devices.count()) {
     return fail(Code::kNotFound,
-                fmt::format("no device {}; wardend has {}", job.device_index, parts_.devices.names_text()));
+                fmt::format("no device {}; wardend has {}", device_index, parts_.devices.names_text()));
   }
-  if (((session->opened_devices.load() >> job.device_index) & 1U) == 0) {
-    return fail(Code::kStale, "this session has not opened the device; open it first");
-  }
+  if (((session.opened_devices.load() >> device_index) & 1U) != 0) return {};
+  return fail(Code::kStale, "this session has not opened the device; open it first");
+}
+
+Status RequestHandler::submit(const SessionPointer& session, CardJob job) {
+  if (Status opened = check_opened(*session, job.device_index); !opened) return opened;
   if (session->jobs_under_way.load() >= kMaxJobsPerSession) {
     return fail(Code::kBusy, fmt::format("{} accesses of this session are waiting already; read the answers first",
                                          kMaxJobsPerSession));
@@ -149,6 +153,37 @@ Status RequestHandler::unmap_dma(const SessionPointer& session, const shm::Packe
   const HoldingKey key{session->identity.id, body->number};
   give_back(session, packet.header.request, parts_.broker.device_of_buffer(key),
             [this, key](chip::Chip& chip) { return parts_.broker.unmap_dma(chip, key); });
+  return {};
+}
+
+Status RequestHandler::grant_direct(const SessionPointer& session, const shm::Packet& packet) {
+  const auto body = shm::body_of<shm::DirectGrant>(packet);
+  if (!body) return std::unexpected(body.error());
+  const std::uint32_t request = packet.header.request;
+  const std::uint32_t index = body->device_index;
+  Status asked = check_opened(*session, index);
+  if (asked && !session->is_operator()) {
+    asked = fail(Code::kPermission, fmt::format("user {} may not drive cards directly: that takes the operator right",
+                                                session->identity.user_id));
+  }
+  if (asked) {
+    DeviceThread& device = parts_.devices.at(index);
+    const auto ready = [this, session, request, name = device.name()](const Result<UniqueFd>& peer) {
+      if (!peer) return parts_.replier.refuse(*session, request, peer.error());
+      shm::DirectGranted answer{};
+      name.copy(answer.name, sizeof(answer.name) - 1);
+      const int fd = peer->get();
+      parts_.replier.done(*session, request, bytes_of(answer), {&fd, 1});
+      spdlog::warn("session {}: pid {} ({}) drives {} directly", session->identity.id, session->identity.pid,
+                   session->identity.name, name);
+    };
+    const auto check = [this, index]() -> Status {
+      if (!parts_.broker.has_windows(index)) return {};
+      return fail(Code::kBusy, "windows of the card are held; one alone can drive it, so release them first");
+    };
+    asked = device.grant_direct(*session, body->epoch, check, ready);
+  }
+  if (!asked) parts_.replier.refuse(*session, request, asked.error());
   return {};
 }
 

@@ -63,9 +63,11 @@ class RequestHandler {
   [[nodiscard]] Status listen(const SessionPointer& session, const shm::Packet& packet);
   [[nodiscard]] Status open_device(const SessionPointer& session, const shm::Packet& packet);
   [[nodiscard]] Status ask_card(const SessionPointer& session, shm::Packet packet);
+  [[nodiscard]] Status check_opened(const Session& session, std::uint32_t device_index) const;
   [[nodiscard]] Status submit(const SessionPointer& session, CardJob job);
   [[nodiscard]] Status release_window(const SessionPointer& session, const shm::Packet& packet);
   [[nodiscard]] Status unmap_dma(const SessionPointer& session, const shm::Packet& packet);
+  [[nodiscard]] Status grant_direct(const SessionPointer& session, const shm::Packet& packet);
   void give_back(const SessionPointer& session, std::uint32_t request, std::optional<std::uint32_t> device_index,
                  std::function<Status(chip::Chip&)> work);
   void lose_device(std::uint32_t index, const std::string& reason);

@@ -6,13 +6,22 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include <warden/result.h>
 #include <warden/session.h>
 #include <warden/tile.h>
+#include <warden/unique_fd.h>
 
 namespace warden {
+
+// A card to be driven by this process itself: what the driver's vfio::adopt() takes.
+struct DirectAccess {
+  std::string name;
+  std::vector<UniqueFd> descriptors;
+};
 
 // A handle on one card between two resets. From this session's acknowledgement (or the start of the reset) until the
 // result every call answers kResetting; afterwards kStale: open the device again. Threads: any. Cheap to copy.
@@ -29,6 +38,11 @@ class Device {
   [[nodiscard]] Status write32(Tile tile, CardAddress address, std::uint32_t value);
   // The same bytes to every Tensix tile of the rectangle.
   [[nodiscard]] Status broadcast(TileRectangle tiles, CardAddress address, std::span<const std::byte> from);
+
+  // For operators: the card itself. Nobody else is let at it, by wardend either (kBusy), until the descriptors are
+  // closed, the session ends or a reset begins, which does not ask first: the connection is then cut. kPermission
+  // without the operator right; kBusy while others drive the card or have windows of it. A worker's death ends it too.
+  [[nodiscard]] Result<DirectAccess> direct();
 
   [[nodiscard]] std::uint32_t index() const noexcept { return index_; }
   [[nodiscard]] std::uint64_t epoch() const noexcept { return epoch_; }
