@@ -15,7 +15,7 @@
 #include <thread>
 
 #include "tests/e2e/broker_host.h"
-#include "tests/fault/reaping_victim.h"
+#include "tests/fault/death_victim.h"
 
 namespace warden::test {
 namespace {
@@ -24,18 +24,13 @@ constexpr Tile kTensix{.x = 1, .y = 2};
 constexpr std::uint64_t k16M = std::uint64_t{16} << 20;
 constexpr int kRounds = 40;
 
-// Takes and gives back, for ever: killed at a random point, it holds anything from nothing to everything.
-bool churn(const std::string& socket, int ready_fd) {
-  auto session = Session::attach({.socket_path = socket, .name = "victim"});
-  if (!session) return false;
-  auto device = Device::open(*session, "0");
-  if (!device) return false;
-  (void)!::write(ready_fd, "y", 1);
+// Takes and gives back, for ever.
+void churn(const Device& device) {
   std::vector<DmaBuffer> buffers;
   std::vector<Window> windows;
   for (std::uint64_t i = 0;; ++i) {
-    if (auto buffer = DmaBuffer::map(*device, 4096 * (1 + i % 7))) buffers.push_back(std::move(*buffer));
-    if (auto window = Window::reserve(*device, {0, 0}, {i % 12 * k16M}, {.size = WindowSize::k16M})) {
+    if (auto buffer = DmaBuffer::map(device, 4096 * (1 + i % 7))) buffers.push_back(std::move(*buffer));
+    if (auto window = Window::reserve(device, {0, 0}, {i % 12 * k16M}, {.size = WindowSize::k16M})) {
       windows.push_back(std::move(*window));
     }
     if (i % 5 == 4) {
@@ -44,6 +39,28 @@ bool churn(const std::string& socket, int ready_fd) {
     }
   }
 }
+
+// A process that does so from when it has begun: killed at a random point, it holds anything from nothing to
+// everything.
+class Churner {
+ public:
+  explicit Churner(const std::string& socket)
+      : victim_([&] {
+          static auto session = Session::attach({.socket_path = socket, .name = "victim"});
+          if (!session) return false;
+          static auto device = Device::open(*session, "0");
+          if (!device) return false;
+          std::thread([] { churn(*device); }).detach();
+          return true;
+        }) {}
+  [[nodiscard]] pid_t pid() const { return victim_.pid(); }
+  [[nodiscard]] bool has_begun() const { return victim_.is_ready(); }
+  void signal(int number) const { victim_.signal(number); }
+  void kill() { victim_.kill(); }
+
+ private:
+  Victim victim_;
+};
 
 class BrokerKill : public testing::Test {
  protected:
@@ -75,21 +92,12 @@ TEST_F(BrokerKill, AKilledHolderLosesEverything) {
   const std::size_t windows_before = free_windows();
   ASSERT_GT(windows_before, 10U);
   for (int round = 0; round < kRounds; ++round) {
-    int ends[2];
-    ASSERT_EQ(::pipe2(ends, O_CLOEXEC), 0);
-    const pid_t pid = ::fork();
-    if (pid == 0) {
-      (void)churn(stack_.socket_path(), ends[1]);
-      ::_exit(1);
-    }
-    ::close(ends[1]);
-    char ready = 0;
-    const bool started = ::read(ends[0], &ready, 1) == 1;
-    ::close(ends[0]);
+    Churner churner(stack_.socket_path());
+    ASSERT_TRUE(churner.has_begun()) << stack_.daemon_log();
     ::usleep(static_cast<useconds_t>(random_() % 6000));
-    ::kill(pid, SIGKILL);
-    ::waitpid(pid, nullptr, 0);
-    ASSERT_TRUE(started) << stack_.daemon_log();
+    const pid_t pid = churner.pid();
+    churner.kill();
+    ASSERT_TRUE(is_freed(*session_, pid));
     ASSERT_TRUE(eventually([&] { return nothing_is_mapped(); })) << stack_.daemon_log();
   }
   EXPECT_TRUE(eventually([&] { return free_windows() == windows_before; }));
@@ -141,21 +149,14 @@ TEST_F(BrokerKill, AKilledWorkerLosesNothing) {
 TEST_F(BrokerKill, WorkerAndHolderDieTogether) {
   const std::size_t windows_before = free_windows();
   for (int round = 0; round < 5; ++round) {
-    int ends[2];
-    ASSERT_EQ(::pipe2(ends, O_CLOEXEC), 0);
-    const pid_t pid = ::fork();
-    if (pid == 0) {
-      (void)churn(stack_.socket_path(), ends[1]);
-      ::_exit(1);
-    }
-    ::close(ends[1]);
-    char ready = 0;
-    ASSERT_EQ(::read(ends[0], &ready, 1), 1);
-    ::close(ends[0]);
+    Churner churner(stack_.socket_path());
+    ASSERT_TRUE(churner.has_begun()) << stack_.daemon_log();
     ::usleep(static_cast<useconds_t>(random_() % 6000));
-    ::kill(pid, SIGKILL);
+    churner.signal(SIGKILL);
     EXPECT_TRUE(replace_worker(*session_));
-    ::waitpid(pid, nullptr, 0);
+    const pid_t pid = churner.pid();
+    churner.kill();
+    ASSERT_TRUE(is_freed(*session_, pid));
     ASSERT_TRUE(eventually([&] { return nothing_is_mapped(); })) << stack_.daemon_log();
   }
   EXPECT_TRUE(eventually([&] { return free_windows() == windows_before; }));
