@@ -176,6 +176,8 @@ json status() {
           {"devices", 1},
           {"sessions", 5},
           {"dying", 1},
+          {"cleaning", 2},
+          {"quarantine", json::array({{{"device", "card"}, {"pid", 7}, {"name", "x"}, {"reason", "awaited y"}}})},
           {"active_reset", 0},
           {"allocation_server", nullptr},
           {"allocations", {{"records", 381}, {"bytes", 423457915}}}};
@@ -188,9 +190,10 @@ TEST(Status, SaysWhyAndWhatWasMissed) {
   EXPECT_THAT(text, HasSubstr("wardend 0.1.0, up 1m05s\n  worker            pid 101, start 2; keeper pid 100\n"));
   EXPECT_THAT(text, HasSubstr("pidfd, real-time, no liveness page; no better one: tp_btf: not permitted\n"));
   EXPECT_THAT(text, HasSubstr("12 seen; 3 events dropped, 4 exits missed"));
-  EXPECT_THAT(text, HasSubstr("5, 1 dying\n"));
+  EXPECT_THAT(text, HasSubstr("5, 1 dying, 2 being cleaned\n"));
   EXPECT_THAT(text, HasSubstr("381 buffers, 403.84 MB\n"));
   EXPECT_THAT(text, HasSubstr("allocation server off\n"));
+  EXPECT_THAT(text, HasSubstr("quarantine        card, of pid 7 (x), until its next reset: awaited y\n"));
   json bridged = status();
   bridged["allocation_server"] = {{"path", "/tmp/a.sock"}, {"clients", 2}};
   EXPECT_THAT(format_status(bridged.dump()).value(), HasSubstr("allocation server /tmp/a.sock, clients: 2\n"));

@@ -161,6 +161,47 @@ TEST_F(DeviceGate, AbortedLeavesAllAsItWas) {
   EXPECT_EQ(device_.view().state, shm::DeviceState::kReady);
 }
 
+// Cleaning takes turns with the accesses of others, however busy both are.
+TEST_F(DeviceGate, CleaningTakesTurns) {
+  using namespace std::chrono_literals;
+  std::string order;  // of this card's thread alone
+  std::promise<void> entered;
+  std::promise<void> let_go;
+  std::promise<void> cleaned;
+  ASSERT_TRUE(device_.submit(slow_.session, 1, [&](chip::Chip&) {
+    entered.set_value();
+    let_go.get_future().wait();
+  }));
+  entered.get_future().wait();
+  device_.clean([&](const CardNow&) -> std::optional<std::chrono::microseconds> {
+    order += 'c';
+    if (order.size() < 6) return 0us;
+    cleaned.set_value();
+    return std::nullopt;
+  });
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_TRUE(device_.submit(slow_.session, 1, [&](chip::Chip&) { order += 'j'; }));
+  }
+  let_go.set_value();
+  ASSERT_EQ(cleaned.get_future().wait_for(kDeadline), std::future_status::ready);
+  EXPECT_EQ(order.substr(0, 6), "cjcjcj");
+}
+
+// Not while a reset has the card; a card that is quiesced stays so. Afterwards it goes on, and sees the new epoch.
+TEST_F(DeviceGate, NoCleaningWhileClosed) {
+  std::promise<std::uint64_t> seen;
+  ASSERT_TRUE(device_.quiesce(kDeadline));
+  device_.clean([&](const CardNow& card) -> std::optional<std::chrono::microseconds> {
+    seen.set_value(card.chip->epoch());
+    return std::nullopt;
+  });
+  EXPECT_TRUE(device_.start_reset({}).get().ok);
+  (void)device_.release(true, "");
+  auto epoch = seen.get_future();
+  ASSERT_EQ(epoch.wait_for(kDeadline), std::future_status::ready);
+  EXPECT_EQ(epoch.get(), 2U);
+}
+
 // A device without a card answers everything with the reason, also a reset.
 TEST(LostDevice, SaysWhy) {
   DeviceThread device("card", nullptr, 3, "socket gone");

@@ -88,7 +88,8 @@ void add_serve_options(CLI::App& app, ServeOptions& options) {
       ->type_name("MS")
       ->check(CLI::Range(0, kResetDurationMaxMs))
       ->capture_default_str();
-  app.add_option("--fault", options.faults, "Start with a fault: arc-hung, off-bus, reset-hangs, reset-ignored")
+  app.add_option("--fault", options.faults,
+                 "Start with a fault: arc-hung, off-bus, reset-hangs, reset-ignored, noc-stuck")
       ->type_name("[CHIP:]NAME");
   app.add_option("--ready-fd", options.ready_descriptor, "Write a byte to this descriptor when all sockets are served")
       ->type_name("N");

@@ -23,6 +23,7 @@ const std::vector<Column> kColumns = {
     {.heading = "OPENED", .key = "devices"},
     {.heading = "BUFFERS", .key = "allocations.records"},
     {.heading = "SIZE", .key = "allocations.bytes", .is_bytes = true},
+    {.heading = "AT DEATH", .key = "death_actions"},
 };
 
 int list_sessions(const Context& context, bool as_json) {
@@ -40,7 +41,9 @@ void add_sessions_command(CLI::App& app, Context& context) {
       "SUBJECT is the process a session stands for, when that is not its own (`warden listen -- COMMAND`).\n"
       "LISTENS: the cards whose resets wait for its acknowledgement. OPENED: the cards it reads and writes.\n"
       "BUFFERS and SIZE are what it holds by its allocation table (see `warden allocs`).\n"
-      "STATE is `dying` from when the process has begun to die until all that it held is taken back.\n\n"
+      "AT DEATH: how many actions it wants done to the cards when it ends.\n"
+      "STATE is `dying` from when the process has begun to die until all that it held is taken back, and `cleaning`\n"
+      "while that waits for a card.\n\n"
       "Examples:\n"
       "  warden sessions\n"
       "  warden sessions --json | jq '.[] | select(.state == \"dying\")'");

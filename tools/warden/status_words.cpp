@@ -43,6 +43,19 @@ std::string server_text(const Json& server) {
   return fmt::format("{}, clients: {}", text(server, "path"), count(server, "clients"));
 }
 
+// One line each: they stay until somebody resets the card.
+std::string quarantine_lines(const Json& quarantine) {
+  if (!quarantine.is_array() || quarantine.empty()) return line("quarantine", "none");
+  std::string lines;
+  for (const Json& entry : quarantine) {
+    lines +=
+        line("quarantine", coloured(stdout, Colour::kBad,
+                                    fmt::format("{}, of pid {} ({}), until its next reset: {}", text(entry, "device"),
+                                                count(entry, "pid"), text(entry, "name"), text(entry, "reason"))));
+  }
+  return lines;
+}
+
 }  // namespace
 
 Result<std::string> format_status(const std::string& json) {
@@ -62,7 +75,9 @@ Result<std::string> format_status(const std::string& json) {
   words += line("exit watcher", watcher_text(watcher));
   words += line("deaths", deaths_text(watcher));
   words += line("cards", std::to_string(count(status, "devices")));
-  words += line("sessions", fmt::format("{}, {} dying", count(status, "sessions"), count(status, "dying")));
+  words += line("sessions", fmt::format("{}, {} dying, {} being cleaned", count(status, "sessions"),
+                                        count(status, "dying"), count(status, "cleaning")));
+  words += quarantine_lines(member(status, "quarantine"));
   words += line("reset", reset == 0 ? "none under way" : fmt::format("{} under way", reset));
   words += line("allocations", fmt::format("{} buffers, {}", count(allocations, "records"),
                                            format_bytes(count(allocations, "bytes"))));
