@@ -61,6 +61,10 @@ TEST_P(DeathActionsOf, OneOfEightThreads) {
     for (std::uint32_t thread = 0; thread < done.size(); ++thread) {
       std::thread([&mine, thread] {
         bool all = true;
+        for (std::uint32_t i = 0; i < 3000; ++i) {  // all of them at the same table
+          const auto passing = mine.actions->write32(*mine.device, kWorkTile, {0x100}, 1);
+          all = passing && mine.actions->remove(*passing) && all;
+        }
         for (std::uint32_t i = 0; i < 50; ++i) {
           all = mine.on_death(0x4000 + (thread * 50 + i) * 4, thread * 50 + i + 1) && all;
         }
@@ -76,6 +80,7 @@ TEST_P(DeathActionsOf, OneOfEightThreads) {
   victim.signal(SIGKILL);
   ASSERT_TRUE(is_freed(*onlooker_, victim.pid()));
   for (std::uint32_t i = 0; i < 400; ++i) ASSERT_EQ(word(0x4000 + i * 4), i + 1);
+  EXPECT_EQ(word(0x100), 0U);
 }
 
 // A child that ends is not the session, whatever it tries.
