@@ -81,6 +81,7 @@ TEST(BrokerQuarantine, NotOfQuietCards) {
   victim.kill();
   ASSERT_TRUE(is_freed(*onlooker, pid));
   EXPECT_TRUE(eventually([&] { return dma_descriptors(stack.simulator_process().pid()) == 0; }));
+  EXPECT_TRUE(eventually([&] { return dma_descriptors(stack.daemon().pid()) == 0; })) << "the keeper";
 }
 
 }  // namespace
