@@ -207,5 +207,41 @@ TEST_F(WormholeTest, ThreadsShareWindows) {
   EXPECT_EQ(wrong, 0);
 }
 
+// Proves that exactly the named cores are held, and that a tile without them, or without any, is refused.
+TEST_F(WormholeTest, HoldsTheNamedCores) {
+  constexpr CardAddress kSoftReset{0xFFB1'21B0};
+  ASSERT_TRUE(card().write32({1, 1}, kSoftReset, 0));
+  ASSERT_TRUE(card().hold_in_reset({1, 1}, kTrisc1 | kNcrisc));
+  EXPECT_EQ(card().read32({1, 1}, kSoftReset).value(), 0x42000U);
+  ASSERT_TRUE(card().hold_in_reset({1, 1}, kTensixCores));
+  EXPECT_EQ(card().read32({1, 1}, kSoftReset).value(), 0x47800U);
+  ASSERT_TRUE(card().write32({9, 0}, kSoftReset, 0));
+  ASSERT_TRUE(card().hold_in_reset({9, 0}, kErisc));
+  EXPECT_EQ(card().read32({9, 0}, kSoftReset).value(), 0x800U);
+  for (const auto& [tile, cores] : {std::pair{Tile{9, 0}, kBrisc},
+                                    {Tile{1, 1}, kErisc},
+                                    {Tile{1, 1}, chip::Cores{}},
+                                    {Tile{0, 0}, kBrisc},
+                                    {Tile{0, 10}, kBrisc},
+                                    {Tile{1, 11}, kBrisc}}) {
+    EXPECT_EQ(card().hold_in_reset(tile, cores).error().code, Code::kInvalidArgument);
+  }
+}
+
+// Proves that what a tile has asked for and not been answered is seen, on the interface where it is; and when it ends.
+TEST_F(WormholeTest, SeesWhatIsOutstanding) {
+  EXPECT_TRUE(card().outstanding({1, 1}).value().is_quiet());
+  EXPECT_EQ(card().outstanding({0, 0}).error().code, Code::kInvalidArgument);
+  ASSERT_TRUE(card().write32({1, 1}, {0xFFB1'21B0}, 0x47000));
+  simulator_.set_fault("noc-stuck");
+  const auto stuck = card().outstanding({1, 1}).value();
+  EXPECT_FALSE(stuck.is_quiet());
+  EXPECT_EQ(stuck.nocs[0].requests, 1U);
+  EXPECT_EQ(stuck.nocs[1].requests, 0U);
+  EXPECT_THAT(to_string(stuck), HasSubstr("NoC #0: 1 requests unanswered"));
+  simulator_.set_fault("none");
+  EXPECT_TRUE(card().outstanding({1, 1}).value().is_quiet());
+}
+
 }  // namespace
 }  // namespace warden

@@ -83,6 +83,27 @@ TEST_P(DeathActionsOf, OneOfEightThreads) {
   EXPECT_EQ(word(0x100), 0U);
 }
 
+// A core that was let run runs until then, and no longer.
+TEST_P(DeathActionsOf, TheirCoresStop) {
+  constexpr std::uint64_t kCounter = 0x100;
+  // addi x1, x1, 1; sw x1, 0x100(x0); jal x0, -8
+  constexpr std::array<std::uint32_t, 3> kProgram{0x00108093, 0x10102023, 0xFF9FF06F};
+  Victim victim([&] {
+    Registrar& mine = registrar_of_process();
+    return mine.open(stack_.socket_path()) &&
+           mine.device->write(kWorkTile, {0}, std::as_bytes(std::span(kProgram))).has_value() &&
+           mine.actions->reset_cores(*mine.device, kWorkTile, kBrisc).has_value() &&
+           mine.device->write32(kWorkTile, kSoftResetRegister, kBriscRuns).has_value();
+  });
+  ASSERT_TRUE(victim.is_ready());
+  const auto moves = [this] { return word(kCounter) != word(kCounter); };
+  ASSERT_TRUE(eventually(moves));
+  victim.signal(SIGKILL);
+  ASSERT_TRUE(is_freed(*onlooker_, victim.pid()));
+  EXPECT_EQ(word(kSoftResetRegister.value), kAllHeld);
+  for (int i = 0; i < 20; ++i) EXPECT_FALSE(moves());
+}
+
 // A child that ends is not the session, whatever it tries.
 TEST_P(DeathActionsOf, NotOfAForkedChild) {
   Victim victim([&] {

@@ -126,6 +126,31 @@ TEST(DeathHostile, NothingOnADeviceThatWasNotOpened) {
   EXPECT_EQ(accesses_of_second_card(stack), before);
 }
 
+// The host's memory is seen through a tile as well: what is no DMA buffer of the session's own is not written.
+TEST(DeathHostile, NothingInTheHostsMemory) {
+  Stack stack;
+  const auto onlooker = stack.attach("onlooker");
+  {
+    RawClient client(stack.socket_path());
+    ASSERT_TRUE(client.greet());
+    const auto opened = open_first_card(client);
+    ASSERT_TRUE(opened);
+    shm::DeathActionWriter writer(client.ledger().start());
+    ASSERT_NE(writer.add({.kind = shm::DeathActionKind::kWrite32,
+                          .device = 0,
+                          .x = 0,
+                          .y = 3,
+                          .epoch = opened->epoch,
+                          .address = 0x8'0000'1000,
+                          .length_bytes = 4}),
+              0U);
+  }
+  ASSERT_TRUE(has_only_the_onlooker(*onlooker));
+  EXPECT_NE(stack.daemon_log().find("1 death action(s) refused: 0x800001000+0x4 of tile (0,3) is host memory"),
+            std::string::npos)
+      << stack.daemon_log();
+}
+
 class DeathQuarantine : public ::testing::Test {
  protected:
   // A client that has let a core run and wants it stopped, dead and its process gone.

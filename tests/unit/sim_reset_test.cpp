@@ -181,6 +181,28 @@ TEST(SimFaults, ResetIgnored) {
   EXPECT_EQ(card.resets(ResetKind::kAsic), 0U);
 }
 
+// Proves that only a tile whose cores have run has a request that is never answered, until the chip's reset.
+TEST(SimFaults, NocStuck) {
+  constexpr std::uint64_t kSoftReset = 0xFFB121B0;
+  constexpr std::uint64_t kOutstanding0 = 0xFFB20240;
+  Card card;
+  put_to_use(card);
+  card.tile_write32(1, 1, kSoftReset, 0x46800);  // TRISC0 runs
+  EXPECT_EQ(card.tile32(1, 1, kOutstanding0), 0U);
+  card.chip.set_fault(Fault::kNocStuck);
+  EXPECT_EQ(card.tile32(1, 1, kOutstanding0), 1U);
+  EXPECT_EQ(card.tile32(2, 1, kOutstanding0), 0U);
+  card.tile_write32(1, 1, kSoftReset, 0x47800);
+  EXPECT_EQ(card.tile32(1, 1, kOutstanding0), 1U) << "a core in reset does not take its request back";
+  card.chip.set_fault(Fault::kNone);
+  EXPECT_EQ(card.tile32(1, 1, kOutstanding0), 0U);
+  card.chip.set_fault(Fault::kNocStuck);
+  card.message(kReset, 0);
+  card.pass(milliseconds(200));
+  EXPECT_FALSE(card.config_write(kCommand, 6));
+  EXPECT_EQ(card.tile32(1, 1, kOutstanding0), 0U);
+}
+
 // Proves that a reset by message takes the interrupt away and one by the kernel does not.
 TEST(SimReset, InterruptsAreLostWithTheChipOnly) {
   Card card;
