@@ -104,7 +104,7 @@ void register_for_ever(const Registrar& mine, Progress& progress) {
 // Every action that was registered and not removed is done; none that was removed; none half.
 TEST(DeathKilled, TheClientWhileItRegisters) {
   const char* wanted = std::getenv("WARDEN_KILLS");
-  const int kills = wanted == nullptr ? 150 : std::atoi(wanted);
+  const long kills = wanted == nullptr ? 150 : std::strtol(wanted, nullptr, 10);
   auto* progress = static_cast<Progress*>(
       ::mmap(nullptr, sizeof(Progress), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
   ASSERT_NE(progress, MAP_FAILED);
@@ -114,7 +114,7 @@ TEST(DeathKilled, TheClientWhileItRegisters) {
   ASSERT_TRUE(device);
   std::mt19937 random(5);
   std::uint64_t all = 0;
-  for (int kill = 0; kill < kills; ++kill) {
+  for (long kill = 0; kill < kills; ++kill) {
     std::vector<Place> places(kPlaces);
     ASSERT_TRUE(device->write(kWorkTile, {kBase}, std::as_bytes(std::span(places))));
     progress->added = progress->removing = progress->removed = 0;

@@ -44,8 +44,8 @@ struct Registrar {
 
 // In a victim: lives as long as the process.
 inline Registrar& registrar_of_process() {
-  static auto* const registrar = new Registrar;
-  return *registrar;
+  static auto* const kRegistrar = new Registrar;
+  return *kRegistrar;
 }
 
 // What an onlooker sees of card 0, opened anew each time: resets go on meanwhile.
