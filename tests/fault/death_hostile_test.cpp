@@ -220,6 +220,25 @@ TEST_F(DeathQuarantine, NotLiftedByAResetThatFails) {
   EXPECT_TRUE(eventually([&] { return status_of(*onlooker_)["quarantine"].empty(); }));
 }
 
+// A card that does not answer can't be cleaned: there is something to be kept only where there was something.
+TEST_F(DeathQuarantine, OfACardThatDoesNotAnswer) {
+  Victim idle([&] { return registrar_of_process().open(stack_.socket_path()); });
+  Victim busy([&] {
+    Registrar& mine = registrar_of_process();
+    return mine.open(stack_.socket_path()) && mine.actions->reset_cores(*mine.device, kWorkTile, kBrisc).has_value();
+  });
+  ASSERT_TRUE(idle.is_ready() && busy.is_ready());
+  stack_.set_fault("off-bus");
+  idle.signal(SIGKILL);
+  busy.signal(SIGKILL);
+  ASSERT_TRUE(has_only_the_onlooker(*onlooker_));
+  const nlohmann::json quarantine = status_of(*onlooker_)["quarantine"];
+  ASSERT_EQ(quarantine.size(), 1U) << quarantine;
+  EXPECT_EQ(quarantine[0]["pid"], busy.pid());
+  EXPECT_NE(quarantine[0]["reason"].get<std::string>().find("the card is off the bus"), std::string::npos)
+      << quarantine;
+}
+
 // Quiet in time after all: no quarantine.
 TEST_F(DeathQuarantine, NotWhenTheTileComesToRest) {
   stack_.set_fault("noc-stuck");

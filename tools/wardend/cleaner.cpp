@@ -51,18 +51,28 @@ void Cleaner::begin(const std::shared_ptr<Session>& session) {
   const std::vector<shm::DeathAction> actions = opened == 0 ? std::vector<shm::DeathAction>() : actions_of(*session);
   for (std::uint32_t device = 0; device < parts_.devices.count(); ++device) {
     if ((opened >> device & 1U) == 0 || quarantine_.contains(device, session->identity.id)) continue;
+    CardOrders orders = orders_for(device, parts_.devices.at(device).epoch(), actions);
+    if (orders.stale > 0) {
+      spdlog::info("session {} on {}: {} death action(s) from before a reset are not done", session->identity.id,
+                   parts_.devices.at(device).name(), orders.stale);
+    }
+    if (has_nothing(*session, device, orders)) continue;
     work->second.devices |= std::uint64_t{1} << device;
     parts_.devices.at(device).end_direct(session->identity.id);
-    clean_card(session, device, orders_for(device, parts_.devices.at(device).epoch(), actions));
+    clean_card(session, device, std::move(orders));
   }
+}
+
+// Nothing comes any more: who is dead or has ended is given nothing.
+bool Cleaner::has_nothing(const Session& session, std::uint32_t device, const CardOrders& orders) const {
+  const Broker::Sum held = parts_.broker.held_by(session.identity.id, device);
+  const bool has_orders = !orders.writes.empty() || !orders.cores.empty();
+  const bool drives_it = parts_.devices.at(device).direct_session() == session.identity.id;
+  return !has_orders && !drives_it && session.jobs_under_way.load() == 0 && held.windows + held.buffers == 0;
 }
 
 void Cleaner::clean_card(const std::shared_ptr<Session>& session, std::uint32_t device, CardOrders orders) {
   const std::uint64_t epoch = orders.epoch;
-  if (orders.stale > 0) {
-    spdlog::info("session {} on {}: {} death action(s) from before a reset are not done", session->identity.id,
-                 parts_.devices.at(device).name(), orders.stale);
-  }
   CardCleaning::Parts parts{.orders = std::move(orders),
                             .is_idle = [session] { return session->jobs_under_way.load() == 0; },
                             .check =

@@ -48,6 +48,7 @@ class Cleaner {
     std::uint64_t devices = 0;  // where it is not done
     std::function<void()> free;
   };
+  [[nodiscard]] bool has_nothing(const Session& session, std::uint32_t device, const CardOrders& orders) const;
   void clean_card(const std::shared_ptr<Session>& session, std::uint32_t device, CardOrders orders);
   void finish_card(const Session& session, std::uint32_t device, std::uint64_t epoch,
                    const CardCleaning::Result& result);
