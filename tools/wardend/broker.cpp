@@ -220,7 +220,7 @@ void Broker::restore_entries(KeptTable& kept) {
   for (auto& [name, entry] : kept) {
     if (const auto key = window_key(name)) {
       Result<HeldWindow> window = window_from(entry);
-      if (window && window->device_index < parts_.devices.count()) windows_.emplace(*key, std::move(*window));
+      if (window && window->device_index < parts_.devices.count()) windows_.emplace(*key, *window);
     } else if (const auto number = buffer_key(name)) {
       Result<HeldBuffer> buffer = buffer_from(std::move(entry));
       if (!buffer) spdlog::error("{} is lost: {}", name, buffer.error().message);

@@ -55,9 +55,13 @@ Status Broker::reserve_window(chip::Chip& chip, const Session& session, const sh
     if (Status allowed = check_window_quota(key.session_id); !allowed) return allowed;
     windows_.emplace(key, window);
   }
-  auto aimed = chip::Handle(chip, window.epoch).reserve_window(window.request);
-  Status kept = aimed ? parts_.keeper.keep(keeper_name_of_window(key), blob_of(window))
-                      : Status(std::unexpected(std::move(aimed).error()));
+  const auto aimed = chip::Handle(chip, window.epoch).reserve_window(window.request);
+  Status kept;
+  if (aimed) {
+    kept = parts_.keeper.keep(keeper_name_of_window(key), blob_of(window));
+  } else {
+    kept = std::unexpected(aimed.error());
+  }
   const std::scoped_lock lock(mutex_);
   if (kept) {
     windows_.at(key).window = *aimed;
