@@ -220,23 +220,44 @@ TEST_F(DeathQuarantine, NotLiftedByAResetThatFails) {
   EXPECT_TRUE(eventually([&] { return status_of(*onlooker_)["quarantine"].empty(); }));
 }
 
-// A card that does not answer can't be cleaned: there is something to be kept only where there was something.
+// A card that does not answer can't be cleaned.
 TEST_F(DeathQuarantine, OfACardThatDoesNotAnswer) {
-  Victim idle([&] { return registrar_of_process().open(stack_.socket_path()); });
-  Victim busy([&] {
+  Victim victim([&] {
     Registrar& mine = registrar_of_process();
     return mine.open(stack_.socket_path()) && mine.actions->reset_cores(*mine.device, kWorkTile, kBrisc).has_value();
   });
-  ASSERT_TRUE(idle.is_ready() && busy.is_ready());
+  ASSERT_TRUE(victim.is_ready());
   stack_.set_fault("off-bus");
+  victim.signal(SIGKILL);
+  ASSERT_TRUE(has_only_the_onlooker(*onlooker_));
+  const nlohmann::json quarantine = status_of(*onlooker_)["quarantine"];
+  ASSERT_EQ(quarantine.size(), 1U) << quarantine;
+  EXPECT_NE(quarantine[0]["reason"].get<std::string>().find("the card is off the bus"), std::string::npos)
+      << quarantine;
+}
+
+// Nor a card that is gone; but there is something to be kept only where there was something.
+TEST_F(DeathQuarantine, OfALostCard) {
+  Victim idle([&] { return registrar_of_process().open(stack_.socket_path()); });
+  Victim busy([&] {
+    Registrar& mine = registrar_of_process();
+    return mine.open(stack_.socket_path()) && mine.on_death(0x1000, 1);
+  });
+  ASSERT_TRUE(idle.is_ready() && busy.is_ready());
+  auto device = Device::open(onlooker_, "0");
+  ASSERT_TRUE(device);
+  stack_.simulator_process().signal(SIGKILL);
+  ASSERT_TRUE(eventually([&] {
+    (void)device->read32(kWorkTile, {0});
+    return nlohmann::json::parse(*onlooker_->devices_json())[0]["state"] == "lost";
+  }));
   idle.signal(SIGKILL);
   busy.signal(SIGKILL);
   ASSERT_TRUE(has_only_the_onlooker(*onlooker_));
   const nlohmann::json quarantine = status_of(*onlooker_)["quarantine"];
   ASSERT_EQ(quarantine.size(), 1U) << quarantine;
   EXPECT_EQ(quarantine[0]["pid"], busy.pid());
-  EXPECT_NE(quarantine[0]["reason"].get<std::string>().find("the card is off the bus"), std::string::npos)
-      << quarantine;
+  EXPECT_EQ(quarantine[0]["reason"], "the card is lost");
 }
 
 // Quiet in time after all: no quarantine.
