@@ -69,6 +69,8 @@ struct ResetOptions {
   ResetKind kind = ResetKind::kAsic;
   // From the trigger until vendor id and marker must be right.
   std::chrono::milliseconds deadline = std::chrono::seconds(5);
+  // For how long an ARC that hangs is tried to be revived, with one function reset after the other; once in any case.
+  std::chrono::milliseconds revival = std::chrono::seconds(10);
   // Nothing at all is touched for this long after the trigger.
   std::chrono::milliseconds quiet = std::chrono::milliseconds(500);
   std::chrono::milliseconds poll_interval = std::chrono::milliseconds(100);

@@ -161,22 +161,26 @@ Status WarmReset::let_predecessor_finish() {
                                           seen->after.count(), seen->vendor, seen->command));
 }
 
-// An ARC that hangs may come back with a function reset (tt-kmd does a link reset; the board's watchdog does the rest).
+// An ARC that hangs may come back with a function reset (tt-kmd: link resets for 10.5 s), or by the board's watchdog
+// meanwhile. No hot reset: it would take along cards whose users nobody has asked.
 Status WarmReset::wake_arc() {
+  const auto deadline = Clock::now() + options_.revival;
   auto answer = subject_.arc.exchange(wormhole::message::kNop, 0, 0, kMessageTimeout);
-  if (answer) return {};
-  const std::string first_words = answer.error().message;
-  if (auto reset = subject_.device.reset(); !reset) {
-    return fail(Code::kFailed, fmt::format("the ARC does not answer NOP ({}), and the function reset to revive it "
-                                           "failed: {}",
-                                           first_words, reset.error().message));
+  int resets = 0;
+  while (!answer && (resets == 0 || Clock::now() < deadline)) {
+    if (auto reset = subject_.device.reset(); !reset) {
+      return fail(Code::kFailed, fmt::format("the ARC does not answer NOP ({}), and the function reset to revive it "
+                                             "failed: {}",
+                                             answer.error().message, reset.error().message));
+    }
+    ++resets;
+    subject_.windows.forget_all();
+    if (auto enabled = config_.set_command(saved_command_, wormhole::kCommandMemory); !enabled) return enabled;
+    answer = subject_.arc.exchange(wormhole::message::kNop, 0, 0, kMessageTimeout);
   }
-  subject_.windows.forget_all();
-  if (auto enabled = config_.set_command(saved_command_, wormhole::kCommandMemory); !enabled) return enabled;
-  answer = subject_.arc.exchange(wormhole::message::kNop, 0, 0, kMessageTimeout);
   if (answer) return {};
-  return fail(Code::kFailed,
-              fmt::format("the ARC does not answer NOP, not even after a function reset: {}", answer.error().message));
+  return fail(Code::kFailed, fmt::format("the ARC does not answer NOP, not even after {} function reset{}: {}", resets,
+                                         resets == 1 ? "" : "s", answer.error().message));
 }
 
 Status WarmReset::save_clock() {

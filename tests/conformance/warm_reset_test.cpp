@@ -43,6 +43,7 @@ ResetOptions hasty_options() {
   ResetOptions options = patient_options();
   options.deadline = milliseconds(300);
   options.heartbeat_deadline = milliseconds(300);
+  options.revival = milliseconds(0);
   return options;
 }
 
@@ -201,6 +202,20 @@ TEST_F(WarmResetTest, HungArcFails) {
   EXPECT_FALSE(report.ok);
   EXPECT_THAT(report.reason, HasSubstr("NOP"));
   EXPECT_EQ(simulator_.stats()["resets"]["asic"], 0);
+}
+
+// Proves that an ARC that comes back while it is tried to be revived is reset like any other.
+TEST_F(WarmResetTest, HungArcIsRevived) {
+  simulator_.set_fault("arc-hung");
+  const std::jthread watchdog([&] {
+    while (simulator_.stats()["resets"]["function"] < 2) std::this_thread::yield();
+    simulator_.set_fault("none");
+  });
+  ResetOptions options = patient_options();
+  options.revival = std::chrono::seconds(60);
+  const ResetReport report = chip_->warm_reset(options);
+  EXPECT_TRUE(report.ok) << in_words(report);
+  EXPECT_EQ(simulator_.stats()["resets"]["asic"], 1);
 }
 
 // Proves that handles end with the reset, that new ones work, and that a failed reset ends them too.
