@@ -30,7 +30,8 @@ class FakeHost final : public TransactionHost {
  public:
   std::uint64_t now_ns() override { return now_ns_; }
   std::uint32_t news() override { return 0; }
-  void wait(std::uint32_t, std::chrono::nanoseconds bound) override {
+  void wait(std::uint32_t, std::size_t answers, std::chrono::nanoseconds bound) override {
+    awaited.push_back(answers);
     now_ns_ += static_cast<std::uint64_t>(bound.count());
     ++waits;
     if (on_wait) on_wait(now_ns_ / kMs);
@@ -65,6 +66,7 @@ class FakeHost final : public TransactionHost {
   std::vector<ResetRecord> journal;
   std::vector<ToldEvent> events;
   std::vector<std::string> log;
+  std::vector<std::size_t> awaited;  // by each wait()
   int waits = 0;
   int batches = 0;  // events told at once count once
 
@@ -78,6 +80,7 @@ struct Script {
   Outcome now = Outcome::kPending;
   std::uint64_t answered_ns = 0;
   bool dies_when_killed = true;
+  bool can_answer = true;
   int killed = 0;
   int settled = 0;
 };
@@ -90,6 +93,7 @@ class FakeParticipant final : public Participant {
   const std::string& name() const noexcept override { return name_; }
   Outcome look() override { return script_.now; }
   std::uint64_t answered_ns() const noexcept override { return script_.answered_ns; }
+  bool can_answer() const noexcept override { return script_.can_answer; }
   Status kill() override {
     ++script_.killed;
     if (script_.dies_when_killed) script_.now = Outcome::kDied;
@@ -227,6 +231,22 @@ TEST_F(TransactionTest, LastAnswerEndsTheWait) {
   EXPECT_EQ(record.phases[0].duration_us, 30'000U);
   EXPECT_EQ(host_.count(shm::EventKind::kDied), 1);
   EXPECT_EQ(host_.count(shm::EventKind::kNotified), 1);
+}
+
+// A listener that dies will not ring, nor will one that has answered by the time we look, and who can't answer never
+// does: only the others are counted on.
+TEST_F(TransactionTest, WhoIsGoneIsNotCountedOn) {
+  Script second{.session_id = 2};
+  Script third{.session_id = 3};
+  Script mute{.session_id = 4, .can_answer = false};
+  source_.scripts = {&listener_, &second, &third, &mute};
+  host_.on_wait = [&](std::uint64_t) {
+    if (host_.waits == 1) listener_.now = Outcome::kDied;
+    if (host_.waits == 3) second.now = Outcome::kAcknowledged;
+    if (host_.waits == 5) third.now = mute.now = Outcome::kAcknowledged;
+  };
+  EXPECT_EQ(run(order()).result, shm::ResetResult::kOk);
+  EXPECT_THAT(host_.awaited, ElementsAre(3, 2, 2, 1, 1));
 }
 
 // Policy proceed: at the deadline, not before, the silent one is named and the reset goes on.

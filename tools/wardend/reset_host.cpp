@@ -46,10 +46,12 @@ std::uint32_t ResetHost::news() { return parts_.doorbell.count(); }
 
 // One ring among many is not worth a look at every ledger: the ring that completes the count wakes us, and so does
 // everybody else with news.
-void ResetHost::wait(std::uint32_t seen, std::chrono::nanoseconds bound) {
+void ResetHost::wait(std::uint32_t seen, std::size_t answers, std::chrono::nanoseconds bound) {
+  // Anew each time: who has died, or answered before we looked, will not ring for this any more.
+  const std::uint32_t target = seen + static_cast<std::uint32_t>(answers);
+  parts_.directory.header().acks_target.store(target);
   const std::uint32_t now = parts_.doorbell.count();
-  const auto beyond = static_cast<std::int32_t>(now - parts_.directory.header().acks_target.load());
-  if (now != seen && beyond >= 0) return;
+  if (now != seen && static_cast<std::int32_t>(now - target) >= 0) return;
   parts_.doorbell.wait(now, bound);
 }
 

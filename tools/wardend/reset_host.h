@@ -28,7 +28,7 @@ class ResetHost final : public TransactionHost {
 
   [[nodiscard]] std::uint64_t now_ns() override;
   [[nodiscard]] std::uint32_t news() override;
-  void wait(std::uint32_t seen, std::chrono::nanoseconds bound) override;
+  void wait(std::uint32_t seen, std::size_t answers, std::chrono::nanoseconds bound) override;
   [[nodiscard]] Status write_journal(const ResetRecord& record) override;
   using TransactionHost::publish;
   void publish(std::span<const shm::EventDraft> drafts) override;

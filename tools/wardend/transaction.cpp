@@ -39,6 +39,11 @@ std::string names_of(const Participants& participants) {
   return names;
 }
 
+std::size_t count_of_answering(const Participants& participants) {
+  return static_cast<std::size_t>(
+      std::ranges::count_if(participants, [](const auto& participant) { return participant->can_answer(); }));
+}
+
 chip::ResetReport verdict_of(std::future<chip::ResetReport>& verdict) {
   try {
     return verdict.get();
@@ -119,7 +124,7 @@ bool Transaction::await_answers() {
       if (!late.empty() && !apply_timeout_policy(std::move(late))) return false;
       if (pending_.empty()) break;
     }
-    parts_.host.wait(seen, kRescanInterval);
+    parts_.host.wait(seen, count_of_answering(pending_), kRescanInterval);
   }
   close_phase();  // the waiting is over; what follows is news of it
   tell_answers();
@@ -203,7 +208,7 @@ bool Transaction::kill_and_await(Participants& late) {
     });
     if (late.empty()) return true;
     if (parts_.host.now_ns() >= deadline_ns) break;
-    parts_.host.wait(seen, kRescanInterval);
+    parts_.host.wait(seen, late.size(), kRescanInterval);
   }
   decide(shm::ResetResult::kAborted, fmt::format("still alive {} ms after SIGKILL: {}{}; the cards were left alone",
                                                  kKillDeadline.count(), names_of(late), refusals));

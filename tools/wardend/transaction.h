@@ -51,10 +51,10 @@ class TransactionHost {
   virtual ~TransactionHost() = default;
 
   [[nodiscard]] virtual std::uint64_t now_ns() = 0;  // CLOCK_BOOTTIME
-  // A number that moves with answers; wait() returns when enough have come since it was `seen`, on any other news, or
+  // A number that moves with answers; wait() returns when so many have come since it was `seen`, on any other news, or
   // after `bound`.
   [[nodiscard]] virtual std::uint32_t news() = 0;
-  virtual void wait(std::uint32_t seen, std::chrono::nanoseconds bound) = 0;
+  virtual void wait(std::uint32_t seen, std::size_t answers, std::chrono::nanoseconds bound) = 0;
 
   // On disk when it returns.
   [[nodiscard]] virtual Status write_journal(const ResetRecord& record) = 0;
