@@ -103,7 +103,7 @@ Status DeviceThread::admit(const Session& session, std::uint64_t epoch) const {
 Status DeviceThread::usable() const {
   if (state_ == shm::DeviceState::kLost) return fail(Code::kOffBus, fmt::format("{} is lost: {}", name_, reason_));
   if (state_ == shm::DeviceState::kFailed) {
-    return fail(Code::kFailed, fmt::format("the last reset of {} failed: {}; reset it again", name_, reason_));
+    return fail(Code::kFailed, fmt::format("{} does not work: {}; reset it", name_, reason_));
   }
   return {};
 }
@@ -240,6 +240,7 @@ bool DeviceThread::open_gate(bool touched, const std::string& failure) {
   reset_id_ = 0;
   if (!chip_) return false;
   epoch_ = chip_->epoch();
+  identity_ = chip_->identity();  // learnt late by a card that did not work at first
   telemetry_.reset();
   if (!touched) return false;
   const shm::DeviceState before = state_;

@@ -2,6 +2,7 @@
 // Opening and taking over cards.
 #include "tools/wardend/devices.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
@@ -17,26 +18,58 @@ namespace {
 
 std::string keeper_name(std::uint32_t index) { return fmt::format("card/{}", index); }
 
+Result<OpenedCard> as_it_is(Result<std::unique_ptr<chip::Chip>> chip, std::string complaint = {}) {
+  if (!chip) return std::unexpected(std::move(chip).error());
+  return OpenedCard{std::move(*chip), std::move(complaint)};
+}
+
+Result<std::unique_ptr<chip::Chip>> adopt_chip(const std::string& name, std::vector<UniqueFd> fds,
+                                               std::uint64_t epoch) {
+  Result<std::unique_ptr<vfio::Device>> device = vfio::adopt(name, std::move(fds));
+  if (!device) return std::unexpected(std::move(device).error());
+  return chip::adopt(std::move(*device), epoch);
+}
+
+Result<OpenedCard> adopt_card(const std::string& name, std::vector<UniqueFd> fds, std::uint64_t epoch,
+                              bool had_failed) {
+  return as_it_is(adopt_chip(name, std::move(fds), epoch),
+                  had_failed ? "since before wardend's worker was restarted" : "");
+}
+
+Result<std::vector<UniqueFd>> copies_of(std::span<const int> fds) {
+  std::vector<UniqueFd> copies;
+  for (const int fd : fds) {
+    copies.emplace_back(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
+    if (!copies.back()) return fail_errno("keep a card open");
+  }
+  return copies;
+}
+
 // The keeper holds the descriptors before the first access: from then on no death of ours lets go of the card.
-Result<std::unique_ptr<chip::Chip>> open_card(std::uint32_t index, const std::string& name, KeeperLink& keeper) {
+Result<OpenedCard> open_card(std::uint32_t index, const std::string& name, KeeperLink& keeper) {
   Result<std::unique_ptr<vfio::Device>> device = vfio::open(name);
   if (!device) return std::unexpected(std::move(device).error());
   if (Status kept = keeper.keep(keeper_name(index), name, (*device)->descriptors()); !kept) {
     return std::unexpected(kept.error());
   }
+  Result<std::vector<UniqueFd>> fds = copies_of((*device)->descriptors());
+  if (!fds) return std::unexpected(std::move(fds).error());
   Result<std::unique_ptr<chip::Chip>> chip = chip::open(std::move(*device));
-  if (!chip) return wrap(std::move(chip).error(), name);
-  return chip;
+  if (chip) return OpenedCard{std::move(*chip), {}};
+  const bool is_on_bus = chip.error().code == Code::kTimeout || chip.error().code == Code::kFailed;
+  if (is_on_bus) {  // its firmware hangs: a reset may help, and takes the card as it is
+    auto asleep = as_it_is(adopt_chip(name, std::move(*fds), 1), chip.error().message);
+    if (asleep) return asleep;
+  }
+  (void)keeper.drop(keeper_name(index));
+  return wrap(std::move(chip).error(), name);
 }
 
-Result<std::unique_ptr<chip::Chip>> adopt_card(const std::string& name, Kept kept, std::uint64_t epoch) {
-  Result<std::unique_ptr<vfio::Device>> device = vfio::adopt(name, std::move(kept.fds));
-  if (!device) return std::unexpected(std::move(device).error());
-  return chip::adopt(std::move(*device), epoch);
-}
+// No card will ever answer to this name.
+bool is_mistake(Code code) { return code == Code::kInvalidArgument || code == Code::kUnsupported; }
 
 // The card is there again after its transport was gone. Its firmware runs, or this is not the time to take it.
-Result<std::unique_ptr<chip::Chip>> reopen_card(std::uint32_t index, const std::string& name, KeeperLink& keeper,
+Result<std::unique_ptr<chip::Chip>> reopen_chip(std::uint32_t index, const std::string& name, KeeperLink& keeper,
                                                 std::uint64_t epoch) {
   (void)keeper.drop(keeper_name(index));  // a card takes one client at a time, and the keeper holds the old one
   Result<std::unique_ptr<vfio::Device>> device = vfio::open(name);
@@ -75,37 +108,52 @@ std::uint64_t epoch_to_go_on_with(std::uint64_t known, std::uint32_t index,
 Result<Devices> Devices::open(const std::vector<std::string>& names, KeptTable& kept, KeeperLink& keeper,
                               shm::DirectoryWriter& directory, const std::optional<ResetRecord>& unfinished) {
   Devices devices(directory);
+  std::optional<Error> unreachable;
+  bool is_any_known = names.empty();
   for (std::uint32_t index = 0; index < names.size(); ++index) {
     const std::string& name = names[index];
-    shm::DeviceRecord& row = directory.device(index);
-    const std::uint64_t epoch = epoch_to_go_on_with(row.epoch.load(), index, unfinished);
+    const shm::DeviceRecord& row = directory.device(index);
     const auto entry = kept.find(keeper_name(index));
     // A row without state: the last worker died before it had opened this card, so nobody has used it yet.
-    const bool taken_over = entry != kept.end() && row.state.load() != 0;
-    if (entry != kept.end() && !taken_over) entry->second.fds.clear();
+    const bool is_first_time = row.state.load() == 0;
+    const bool had_failed = row.state.load() == static_cast<std::uint32_t>(shm::DeviceState::kFailed);
+    if (is_first_time && entry != kept.end()) entry->second.fds.clear();
+    const std::uint64_t epoch = epoch_to_go_on_with(row.epoch.load(), index, unfinished);
     // Lost already, and nothing kept of it: it may be back, or come back later.
-    const bool was_lost = entry == kept.end() && row.state.load() != 0;
-    auto chip = taken_over ? adopt_card(name, std::move(entry->second), epoch)
-                : was_lost ? reopen_card(index, name, keeper, epoch + 1)
-                           : open_card(index, name, keeper);
-    if (!chip && !taken_over && !was_lost) return std::unexpected(std::move(chip).error());
-    if (!chip) spdlog::error("{} is lost: {}", name, chip.error().message);
-    const std::string lost_reason = chip ? std::string() : chip.error().message;
-    devices.threads_.push_back(
-        std::make_unique<DeviceThread>(name, chip ? std::move(*chip) : nullptr, epoch, lost_reason));
-    if (taken_over && static_cast<shm::DeviceState>(row.state.load()) == shm::DeviceState::kFailed) {
-      (void)devices.threads_.back()->release(true, "before wardend's worker was restarted");
-    }
+    auto card = is_first_time         ? open_card(index, name, keeper)
+                : entry != kept.end() ? adopt_card(name, std::move(entry->second.fds), epoch, had_failed)
+                                      : as_it_is(reopen_chip(index, name, keeper, epoch + 1));
+    if (!card && is_first_time && is_mistake(card.error().code)) return std::unexpected(std::move(card).error());
+    is_any_known = is_any_known || card || !is_first_time;
+    if (!card && !unreachable) unreachable = card.error();
+    devices.add(name, std::move(card), epoch);
     if (is_in_reset(index, unfinished)) devices.threads_.back()->close_for(unfinished->id);
     devices.publish_row(index);
   }
+  if (!is_any_known) return std::unexpected(std::move(*unreachable));
+  devices.log_complaints();
   return devices;
+}
+
+void Devices::add(const std::string& name, Result<OpenedCard> card, std::uint64_t epoch) {
+  const std::string complaint = card ? card->complaint : card.error().message;
+  threads_.push_back(std::make_unique<DeviceThread>(name, card ? std::move(card->chip) : nullptr, epoch, complaint));
+  if (card && !complaint.empty()) (void)threads_.back()->release(true, complaint);
+}
+
+void Devices::log_complaints() const {
+  for (const auto& thread : threads_) {
+    const DeviceView view = thread->view();
+    if (view.state == shm::DeviceState::kLost) spdlog::error("{} is lost: {}", view.name, view.reason);
+    if (view.state == shm::DeviceState::kFailed)
+      spdlog::error("{} does not work: {}; reset it", view.name, view.reason);
+  }
 }
 
 void Devices::reopen_lost(KeeperLink& keeper, const std::function<void(std::uint32_t index)>& done) const {
   for (std::uint32_t index = 0; index < count(); ++index) {
     threads_[index]->reopen_if_lost([index, &keeper, name = threads_[index]->name()](
-                                        std::uint64_t epoch) { return reopen_card(index, name, keeper, epoch); },
+                                        std::uint64_t epoch) { return reopen_chip(index, name, keeper, epoch); },
                                     [index, done] { done(index); });
   }
 }

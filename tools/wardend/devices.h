@@ -20,10 +20,18 @@
 
 namespace warden::daemon {
 
+// A card as it was found.
+struct OpenedCard {
+  std::unique_ptr<chip::Chip> chip;
+  std::string complaint;  // why it does not work; empty when it does
+};
+
 class Devices {
  public:
-  // Opens each name, or goes on with the descriptors that the keeper kept of it. A card that can't be opened is an
-  // error; one that can't be gone on with is lost. `unfinished`: the reset that the last worker did not end.
+  // Opens each name, or goes on with the descriptors that the keeper kept of it. A card whose firmware does not come up
+  // has failed and waits for a reset; one that can't be reached is lost, and tried again by reopen_lost(). Only when
+  // none can be reached at all is that an error, for then it is wardend that was started wrongly. `unfinished`: the
+  // reset that the last worker did not end.
   [[nodiscard]] static Result<Devices> open(const std::vector<std::string>& names, KeptTable& kept, KeeperLink& keeper,
                                             shm::DirectoryWriter& directory,
                                             const std::optional<ResetRecord>& unfinished);
@@ -46,6 +54,9 @@ class Devices {
 
  private:
   explicit Devices(shm::DirectoryWriter& directory) : directory_(&directory) {}
+  // The next one in the table; without a card it is lost.
+  void add(const std::string& name, Result<OpenedCard> card, std::uint64_t epoch);
+  void log_complaints() const;
   shm::DirectoryWriter* directory_;
   std::vector<std::unique_ptr<DeviceThread>> threads_;
 };
