@@ -114,12 +114,13 @@ class DirectoryReader {
 
  private:
   DirectoryReader(Memory memory, boost::interprocess::mapped_region region) noexcept;
+  [[gnu::hot]] [[nodiscard]] const EventRecord& slot_of(std::uint64_t number) const noexcept;
   Memory memory_;
   boost::interprocess::mapped_region region_;
   TablePlace devices_, sessions_, listeners_, events_;  // copies of what was checked
 };
 
 // CLOCK_BOOTTIME, the clock of every time in shared memory.
-[[nodiscard]] std::uint64_t boottime_ns() noexcept;
+[[gnu::hot]] [[nodiscard]] std::uint64_t boottime_ns() noexcept;
 
 }  // namespace warden::shm

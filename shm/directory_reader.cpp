@@ -8,6 +8,7 @@
 #include "shm/directory.h"
 #include "shm/event_words.h"
 #include "shm/futex.h"
+#include "shm/prefetch.h"
 
 namespace warden::shm {
 
@@ -123,10 +124,13 @@ std::uint64_t DirectoryReader::event_count() const noexcept {
   return header().event_count.load(std::memory_order_acquire);  // sync: directory.event_count
 }
 
+const EventRecord& DirectoryReader::slot_of(std::uint64_t number) const noexcept {
+  return record_at<EventRecord>(start_of(region_), events_, static_cast<std::uint32_t>(number & (kEventCapacity - 1)));
+}
+
 EventRead DirectoryReader::read_event(std::uint64_t number, RawEvent& into) const noexcept {
   if (number >= event_count()) return EventRead::kNotYet;
-  const auto& slot =
-      record_at<EventRecord>(start_of(region_), events_, static_cast<std::uint32_t>(number & (kEventCapacity - 1)));
+  const EventRecord& slot = slot_of(number);
   if (slot.sequence.load(std::memory_order_acquire) != number + 1) return EventRead::kLapped;  // sync: event.sequence
   load_event_words(slot, into);
   // Relaxed: the words were acquired one by one, so this load comes after them.
@@ -148,7 +152,9 @@ void DirectoryReader::wait_for_event(std::uint64_t number, std::chrono::millisec
   // The generation first: an event that comes between the two loads makes the wait return at once.
   const std::uint32_t seen = header().generation.load(std::memory_order_acquire);  // sync: directory.generation
   if (event_count() > number) return;
+  const EventRecord& slot = slot_of(number);
   futex_wait(header().generation, seen, bound, wakes);
+  prefetch(slot, kEventFirstBytes);
 }
 
 void DirectoryReader::wake(std::uint32_t wakes) const noexcept { futex_wake_all(header().generation, wakes); }

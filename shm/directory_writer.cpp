@@ -14,6 +14,7 @@
 #include "shm/directory.h"
 #include "shm/event_words.h"
 #include "shm/futex.h"
+#include "shm/prefetch.h"
 
 namespace warden::shm {
 
@@ -150,6 +151,7 @@ void DirectoryWriter::publish(std::span<const EventDraft> drafts) noexcept {
   std::uint32_t wakes = 0;
   for (const EventDraft& draft : drafts) {
     EventRecord& slot = event_slot(region_, head, number);
+    prefetch(slot, kEventFirstBytes);                   // while the clock is read
     slot.sequence.store(0, std::memory_order_relaxed);  // ordered before the words: each of them is a release
     store_event_words(slot, head_of(draft), draft.text);
     // One by one: repair() finds at most one that is written and not counted.

@@ -40,6 +40,9 @@ static_assert(sizeof(EventHead) == kEventHeadWords * kWordBytes);
 static_assert(offsetof(EventHead, kind) + kEventHeadOffset == offsetof(EventRecord, kind));
 static_assert(offsetof(EventHead, session_id) + kEventHeadOffset == offsetof(EventRecord, session_id));
 
+// What is read of every event: the head and the beginning of the text.
+inline constexpr std::size_t kEventFirstBytes = 128;
+
 namespace event_words {
 
 using HeadWords = std::array<std::uint64_t, kEventHeadWords>;

@@ -96,9 +96,9 @@ class Announcer {
   // The stores of wardend's announcement, in its order.
   void announce() {
     ++reset_id_;
-    directory_.header().active_reset_id.store(reset_id_);
-    directory_.listener(kSlot).owed_reset_id.store(reset_id_);
-    directory_.header().acks_target.store(doorbell_.count() + 1);
+    directory_.header().active_reset_id.store(reset_id_, std::memory_order_release);
+    directory_.listener(kSlot).owed_reset_id.store(reset_id_, std::memory_order_release);
+    directory_.header().acks_target.store(doorbell_.count() + 1, std::memory_order_release);
     shm::EventDraft event;
     event.kind = shm::EventKind::kAnnounce;
     event.reset_id = reset_id_;

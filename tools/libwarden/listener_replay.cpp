@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "shm/prefetch.h"
 #include "tools/libwarden/reset_report.h"
 
 namespace warden::internal {
@@ -59,7 +60,7 @@ void ListenerReplay::run_due() {
   // An announcement that the ring did not tell, or an end it will not tell any more.
   const std::uint64_t active = connection_->active_reset_id();
   const bool missed_announcement = active > last_announced_id_;
-  const bool missed_end = pending_ && pending_->reset_id != active;
+  const bool missed_end = pending_reset_id() != 0 && pending_reset_id() != active;
   if (missed_announcement || missed_end) catch_up();
 }
 
@@ -84,7 +85,7 @@ void ListenerReplay::handle(const shm::RawEvent& event) {
     case shm::EventKind::kAnnounce: return announce(event.head, event.text());
     case shm::EventKind::kDevice: named_mask_ = 0; return;
     case shm::EventKind::kResult:
-      if (!pending_ || pending_->reset_id != event.head.reset_id) return;
+      if (pending_reset_id() == 0 || pending_reset_id() != event.head.reset_id) return;
       return finish(static_cast<ResetResult>(event.head.result), std::string(event.text()));
     default: return;
   }
@@ -97,14 +98,11 @@ void ListenerReplay::announce(const shm::EventHead& event, std::string_view reas
   }
   last_announced_id_ = event.reset_id;
   if ((event.device_mask & device_mask_) == 0) return;
-  if (pending_) {
-    finish_from_report(pending_->reset_id);
+  if (pending_reset_id() != 0) {
+    finish_from_report(pending_reset_id());
     finish(ResetResult::kFailed, "its result was missed");  // unless the line above has
   }
-  {
-    const std::lock_guard lock(pending_mutex_);
-    pending_ = Pending{connection_, event.reset_id, event.device_mask};
-  }
+  set_pending(event.reset_id, event.device_mask);
   if (callbacks_.announce) {
     name_devices(event.device_mask);
     announcement_.reset_id = event.reset_id;
@@ -113,7 +111,26 @@ void ListenerReplay::announce(const shm::EventHead& event, std::string_view reas
     announcement_.owed = event.reset_id != joined_reset_id_ && connection_->owes(event.reset_id);
     callbacks_.announce(announcement_);
   }
-  if (!acknowledge_by_hand_) (void)acknowledge(event.reset_id);  // owed or not: harmless
+  // Owed or not: harmless. The callback may have forked.
+  if (!acknowledge_by_hand_ && client_.check_process())
+    client_.listeners().answer(token_, *connection_, event.reset_id, event.device_mask);
+}
+
+void ListenerReplay::set_pending(std::uint64_t reset_id, std::uint64_t device_mask) {
+  refer_pending_to_connection();
+  pending_mask_.store(device_mask, std::memory_order_relaxed);   // published by the id
+  pending_reset_id_.store(reset_id, std::memory_order_release);  // sync: listener.pending
+}
+
+void ListenerReplay::clear_pending() {
+  pending_reset_id_.store(0, std::memory_order_release);  // sync: listener.pending
+  refer_pending_to_connection();                          // a replaced one is let go
+}
+
+void ListenerReplay::refer_pending_to_connection() {
+  if (pending_connection_ == connection_) return;
+  const std::lock_guard lock(pending_mutex_);
+  pending_connection_ = connection_;
 }
 
 void ListenerReplay::remember_registration() {
@@ -131,10 +148,7 @@ void ListenerReplay::name_devices(std::uint64_t device_mask) {
 void ListenerReplay::finish(ResetResult result, const std::string& reason) {
   const auto heard = pending();
   if (!heard) return;
-  {
-    const std::lock_guard lock(pending_mutex_);
-    pending_.reset();
-  }
+  clear_pending();
   if (!callbacks_.finish) return;
   callbacks_.finish({.reset_id = heard->reset_id,
                      .devices = heard->connection->device_names(heard->device_mask),
@@ -224,7 +238,9 @@ Status ListenerReplay::look_at_socket() {
 
 std::optional<ListenerReplay::Pending> ListenerReplay::pending() const {
   const std::lock_guard lock(pending_mutex_);
-  return pending_;
+  const std::uint64_t reset_id = pending_reset_id_.load(std::memory_order_acquire);  // sync: listener.pending
+  if (reset_id == 0) return std::nullopt;
+  return Pending{pending_connection_, reset_id, pending_mask_.load(std::memory_order_relaxed)};
 }
 
 Status ListenerReplay::acknowledge(std::uint64_t reset_id) {
@@ -251,7 +267,10 @@ Result<milliseconds> ListenerReplay::need_more_time(std::uint64_t reset_id, mill
 
 bool ListenerReplay::wait(milliseconds bound) const {
   const shm::DirectoryReader& directory = connection_->directory();
+  const shm::ListenerRecord& row = directory.listener(connection_->welcome().slot);
   directory.wait_for_event(next_event_, bound, shm::kWakeListeners | client_.wake_bit());
+  shm::prefetch(row);
+  shm::prefetch(*this);
   return directory.event_count() > next_event_;
 }
 

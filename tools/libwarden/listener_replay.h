@@ -3,6 +3,7 @@
 // The same for a thread that waits and for a program that polls.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -61,6 +62,14 @@ class ListenerReplay {
   // The same, giving wardend a moment to publish it.
   [[nodiscard]] std::optional<shm::Event> find_event_soon(shm::EventKind kind, std::uint64_t reset_id) const;
   [[nodiscard]] std::optional<Pending> pending() const;
+  // In run_due()'s thread: the reset told of whose end was not heard, 0 if there is none.
+  [[nodiscard]] std::uint64_t pending_reset_id() const noexcept {
+    return pending_reset_id_.load(std::memory_order_relaxed);  // its own store
+  }
+  [[gnu::hot]] void set_pending(std::uint64_t reset_id, std::uint64_t device_mask);
+  void clear_pending();
+  // While no reset is pending.
+  [[gnu::hot]] void refer_pending_to_connection();
   // After the attachment changed: what the registry and the device table say of us now.
   void remember_registration();
   [[gnu::hot]] void name_devices(std::uint64_t device_mask);
@@ -74,8 +83,12 @@ class ListenerReplay {
   std::uint64_t attachment_ = 0;  // the client's count when connection_ was looked at
   std::uint64_t next_event_ = 0;
   std::uint64_t last_announced_id_ = 0;
-  mutable std::mutex pending_mutex_;  // acknowledge() may come from any thread; only run_due() writes
-  std::optional<Pending> pending_;
+  // The reset of now, written by run_due() alone, so that its thread reads them without the lock; acknowledge() may
+  // come from any thread.
+  std::atomic<std::uint64_t> pending_reset_id_{0};  // 0: none. sync: listener.pending
+  std::atomic<std::uint64_t> pending_mask_{0};
+  mutable std::mutex pending_mutex_;
+  std::shared_ptr<Connection> pending_connection_;  // changes only while the id is 0, under the lock, and seldom
 
   // Kept from one announcement to the next: between the wake and the callback nothing is allocated, no lock is taken
   // that others hold, and little memory is touched, since after a long sleep all of it is cold.

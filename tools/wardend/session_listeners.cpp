@@ -57,7 +57,7 @@ Participants SessionListeners::announce(const ResetRecord& record) {
   Participants participants;
   sessions_.for_each_listener(record.device_mask(), [&](const auto& session, shm::ListenerRecord& row) {
     if (session->owes_nothing()) return;
-    row.owed_reset_id.store(record.id);
+    row.owed_reset_id.store(record.id, std::memory_order_release);  // read after the event: sync: directory.generation
     participants.push_back(std::make_unique<SessionParticipant>(session, row, record.id));
   });
   expect(participants.size());
@@ -85,7 +85,8 @@ void SessionListeners::finish(const ResetRecord& record) noexcept {
 
 // The last of `count` rings wakes us; a wrong guess costs one rescan interval.
 void SessionListeners::expect(std::size_t count) {
-  directory_.header().acks_target.store(doorbell_.count() + static_cast<std::uint32_t>(count));
+  const std::uint32_t target = doorbell_.count() + static_cast<std::uint32_t>(count);
+  directory_.header().acks_target.store(target, std::memory_order_release);  // sync: directory.generation
 }
 
 }  // namespace warden::daemon
