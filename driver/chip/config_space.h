@@ -9,6 +9,7 @@
 
 #include <warden/result.h>
 
+#include "driver/chip/wormhole_layout.h"
 #include "driver/vfio/device.h"
 
 namespace warden::chip {
@@ -25,6 +26,8 @@ class ConfigSpace {
   [[nodiscard]] Result<std::uint16_t> vendor() { return read16(kVendorOffset); }
   [[nodiscard]] Result<std::uint16_t> device() { return read16(kDeviceOffset); }
   [[nodiscard]] Result<std::uint16_t> command() { return read16(kCommandOffset); }
+  // The payload size in it is what the kernel found when the device was opened, whatever the card has by now.
+  [[nodiscard]] Result<std::uint16_t> device_control() { return read16(wormhole::kDeviceControl); }
 
   // Writes the command register and reads it back; kFailed when one of `bits` is not as written.
   [[nodiscard]] Status set_command(std::uint16_t value, std::uint16_t bits);

@@ -128,6 +128,9 @@ Status WarmReset::save() {
   if ((*command & kNeeded) != kNeeded || unfinished_) {
     if (auto enabled = config_.set_command(saved_command_, kNeeded); !enabled) return enabled;
   }
+  auto device_control = config_.device_control();
+  if (!device_control) return std::unexpected(std::move(device_control).error());
+  saved_device_control_ = *device_control;
   // Reviving a card that somebody else is about to reset is not ours to try.
   if (!is_external()) {
     if (auto awake = wake_arc(); !awake) return awake;

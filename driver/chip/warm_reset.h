@@ -98,6 +98,7 @@ class WarmReset {
 
   bool lost_ = false;
   std::uint16_t saved_command_ = 0;
+  std::uint16_t saved_device_control_ = 0;
   std::uint64_t clock_before_ = 0;
   Clock::time_point triggered_at_{};
   std::uint64_t window_config_ = 0;  // BAR0 offset of the register that is watched

@@ -5,6 +5,7 @@
 
 #include <ctime>
 
+#include "driver/chip/payload_size.h"
 #include "driver/chip/poll.h"
 #include "driver/chip/register64.h"
 #include "driver/chip/telemetry.h"
@@ -37,6 +38,7 @@ Status WarmReset::verify() {
   note(verify_window());         // before any window is used again
   if (!verdict) return verdict;  // tiles and messages of a card that was not reset, or is not up, tell nothing
   if (wanted(Proof::kMemory)) note(verify_canary());
+  note(restore_payload_size(subject_.bar0, subject_.memory, saved_device_control_));
   greet_firmware();
   note(verify_heartbeat());
   return verdict;
@@ -83,8 +85,7 @@ Status WarmReset::verify_canary() {
 }
 
 // What tt-kmd tells a Wormhole after a reset, so far as it needs no access to the bridge above it: the date, the normal
-// power state, the board controller's watchdog. Firmware that knows one of them not goes without. The maximum payload
-// size that the chip has lost is put back through its own DBI once there is outbound traffic (DMA) that it matters to.
+// power state, the board controller's watchdog. Firmware that knows one of them not goes without.
 void WarmReset::greet_firmware() {
   const std::time_t now = std::time(nullptr);
   std::tm utc{};

@@ -20,6 +20,10 @@ inline constexpr std::uint16_t kCommandMemory = 1U << 1;
 inline constexpr std::uint16_t kCommandMaster = 1U << 2;
 inline constexpr std::uint16_t kCommandMarker = 1U << 6;
 
+// Device Control, in the PCI Express capability of this card (tt-kmd); its field of the maximum payload size.
+inline constexpr std::uint64_t kDeviceControl = 0x78;
+inline constexpr std::uint16_t kDeviceControlPayload = 7U << 5;
+
 // ---- BAR0 (tt-isa-documentation: PCIExpressTile/TLBs) ----
 inline constexpr std::uint64_t kBar0Bytes = 512ULL << 20;
 
@@ -72,6 +76,10 @@ inline constexpr std::uint64_t kPostCode = kResetUnit + 0x60;          // SCRATC
 inline constexpr std::uint64_t kMessageArguments = kResetUnit + 0x6C;  // SCRATCH[3], also the first result
 inline constexpr std::uint64_t kMessageResult1 = kResetUnit + 0x70;    // SCRATCH[4]
 inline constexpr std::uint64_t kMessage = kResetUnit + 0x74;           // SCRATCH[5]: request, then status
+// SCRATCH[6] and [7]: what the NoC finds behind the PCIe tile's host addresses (tt-kmd: wormhole.c).
+inline constexpr std::uint64_t kDbiForReads = kResetUnit + 0x78;
+inline constexpr std::uint64_t kDbiForWrites = kResetUnit + 0x7C;
+inline constexpr std::uint32_t kDbiOpen = 0x20'0000;
 inline constexpr std::uint64_t kRefclkLow = kResetUnit + 0xE0;
 inline constexpr std::uint64_t kRefclkHigh = kResetUnit + 0xE4;
 inline constexpr std::uint32_t kRefclkHz = 27'000'000;

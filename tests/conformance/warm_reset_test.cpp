@@ -2,6 +2,7 @@
 // The warm reset and its verdict on a simulated card: one that works, and each way in which it may not.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <linux/pci_regs.h>
 #include <linux/vfio.h>
 
 #include <algorithm>
@@ -92,6 +93,29 @@ TEST_F(WarmResetTest, GoodResetIsProven) {
   ASSERT_TRUE(chip_->handle().write32({2, 3}, kWord, 0x9ABC'DEF0));
   EXPECT_EQ(chip_->handle().read32({2, 3}, kWord).value(), 0x9ABC'DEF0U);
   EXPECT_TRUE(chip_->telemetry());
+}
+
+// Proves that the maximum payload size, which the reset loses and VFIO cannot restore, is put back, and that the way to
+// it is closed again.
+TEST_F(WarmResetTest, PayloadSizeIsRestored) {
+  const auto config16 = [&](std::uint64_t offset) {
+    std::uint16_t value = 0;
+    EXPECT_TRUE(
+        chip_->device().read(VFIO_PCI_CONFIG_REGION_INDEX, offset, std::as_writable_bytes(std::span(&value, 1))));
+    return value;
+  };
+  constexpr std::uint64_t kDeviceControl = 0x78;
+  const int before = config16(kDeviceControl) & PCI_EXP_DEVCTL_PAYLOAD;
+  ASSERT_EQ(before, PCI_EXP_DEVCTL_PAYLOAD_256B) << "not what a reset leaves";
+  const ResetReport report = chip_->warm_reset(patient_options());
+  EXPECT_TRUE(report.ok) << in_words(report);
+  EXPECT_EQ(config16(kDeviceControl) & PCI_EXP_DEVCTL_PAYLOAD, before);
+  for (const std::uint64_t scratch : {0x1FF30078, 0x1FF3007C}) {
+    std::uint32_t value = 1;
+    EXPECT_TRUE(
+        chip_->device().read(VFIO_PCI_BAR0_REGION_INDEX, scratch, std::as_writable_bytes(std::span(&value, 1))));
+    EXPECT_EQ(value, 0U);
+  }
 }
 
 // Proves that a second reset is as good as the first: the marker is not left armed, the clock is read anew.
