@@ -99,22 +99,6 @@ TEST(CliAlone, Helps) {
   EXPECT_THAT(version.out(), HasSubstr("warden "));
 }
 
-// The bash script is one that bash accepts, and it completes commands, options and their words.
-TEST(CliAlone, CompletesInBash) {
-  const Host nobody;
-  const std::string script = R"(
-    source <("$1" completions bash) || exit 3
-    complete_words() { COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMPREPLY=(); _warden; echo "${COMPREPLY[*]}"; }
-    complete_words warden re
-    complete_words warden reset --on-t
-    complete_words warden reset --on-timeout ''
-    complete_words warden allocs --l
-    complete_words warden completions f)";
-  Process bash({"bash", "-c", script, "bash", std::string(WARDEN_BIN_DIR) + "/warden"});
-  EXPECT_EQ(bash.wait(), 0) << bash.output();
-  EXPECT_EQ(bash.out(), "reset\n--on-timeout\nproceed abort kill\n--leaks\nfish\n");
-}
-
 // The listing shows the card, in words and in JSON.
 TEST_F(Cli, ListsDevices) {
   Process table = host_.run("warden", {"devices"});
