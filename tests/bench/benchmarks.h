@@ -21,5 +21,9 @@ namespace warden::bench {
 // From a process's exit to those who have to know, and what watching costs the others. Nothing where no BPF program can
 // be loaded.
 [[nodiscard]] Result<Entries> bench_exit(const Options& options);
+// From a client's death to what wardend has to do about it being done. Nothing where no BPF program can be loaded.
+[[nodiscard]] Result<Entries> bench_reap(const Options& options);
+// Many clients dying at once.
+[[nodiscard]] Result<Entries> bench_reap_crowd(const Options& options);
 
 }  // namespace warden::bench

@@ -8,7 +8,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <csignal>
 #include <cstdio>
 #include <functional>
 #include <optional>
@@ -16,12 +15,10 @@
 #include <vector>
 
 #include "bpf/exit_watcher.h"
-#include "bpf/realtime.h"
 #include "shm/liveness_page.h"
 #include "tests/bench/bare_exit.h"
 #include "tests/bench/benchmarks.h"
-#include "tests/bench/child.h"
-#include "tests/bench/shared_page.h"
+#include "tests/bench/victim.h"
 
 namespace warden::bench {
 
@@ -38,46 +35,6 @@ void run_on(std::size_t processor) {
   CPU_SET(processor, &set);
   (void)::sched_setaffinity(0, sizeof(set), &set);
 }
-
-// A process with so much memory touched, asleep.
-class Victim {
- public:
-  // On `processor`, or any.
-  static Result<Victim> start(std::size_t touched_mb, std::optional<std::size_t> processor = {}) {
-    auto ready = SharedPage<std::atomic<int>>::make();
-    if (!ready) return std::unexpected(std::move(ready).error());
-    auto child = Child::fork([&] {
-      (void)::signal(SIGTERM, SIG_DFL);
-      if (processor) run_on(*processor);
-      const std::vector<char> memory(touched_mb << 20, 'x');
-      (*ready)->store(::getpid());
-      for (;;) ::pause();
-    });
-    if (!child) return std::unexpected(std::move(child).error());
-    if (auto ok = bench::await("a process to kill", [&] { return (*ready)->load() != 0; }); !ok) {
-      return std::unexpected(std::move(ok).error());
-    }
-    const pid_t pid = (*ready)->load();
-    UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
-    if (!pidfd) return fail_errno("pidfd_open");
-    return Victim(std::move(*child), pid, std::move(pidfd));
-  }
-
-  [[nodiscard]] pid_t pid() const noexcept { return pid_; }
-  [[nodiscard]] int pidfd() const noexcept { return pidfd_.get(); }
-  // Returns when that was.
-  [[nodiscard]] std::uint64_t kill() const noexcept {
-    const std::uint64_t time_ns = now_ns();
-    (void)::kill(pid_, SIGKILL);
-    return time_ns;
-  }
-
- private:
-  Victim(Child child, pid_t pid, UniqueFd pidfd) : child_(std::move(child)), pid_(pid), pidfd_(std::move(pidfd)) {}
-  Child child_;
-  pid_t pid_;
-  UniqueFd pidfd_;
-};
 
 // One way to hear of an exit. Microseconds, or nothing when the hook was not shown this exit.
 using Measured = Result<double>;
@@ -177,7 +134,10 @@ Result<std::vector<double>> medians(const std::vector<Way>& ways, int rounds, st
   std::vector<std::vector<double>> samples(ways.size());
   for (int round = 0; round < rounds; ++round) {
     for (std::size_t i = 0; i < ways.size(); ++i) {
-      const auto victim = Victim::start(touched_mb, processor);
+      const auto victim = Victim::start(touched_mb, [&] {
+        if (processor) run_on(*processor);
+        return true;
+      });
       if (!victim) return std::unexpected(victim.error());
       gap(kGapNs);
       const auto sample = ways[i](*victim);
@@ -189,21 +149,6 @@ Result<std::vector<double>> medians(const std::vector<Way>& ways, int rounds, st
   for (auto& of_way : samples) middle.push_back(median(of_way));
   return middle;
 }
-
-// As the daemon's watching thread does, and back when the figures are taken.
-class Realtime {
- public:
-  Realtime() : on_(bpf::make_thread_realtime().has_value()) {}
-  Realtime(const Realtime&) = delete;
-  Realtime& operator=(const Realtime&) = delete;
-  ~Realtime() {
-    const sched_param ordinary{};
-    if (on_) (void)::sched_setscheduler(0, SCHED_OTHER, &ordinary);
-  }
-
- private:
-  bool on_;
-};
 
 Status measure_reader(ExitBench& exits, bool quick, Entries& entries) {
   cpu_set_t before;

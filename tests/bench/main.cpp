@@ -29,6 +29,8 @@ struct Benchmark {
 constexpr std::array kBenchmarks = {Benchmark{"wake", bench::bench_wake},
                                     Benchmark{"acknowledge", bench::bench_acknowledge},
                                     Benchmark{"allocation", bench::bench_allocation},
+                                    Benchmark{"reap-crowd", bench::bench_reap_crowd},
+                                    Benchmark{"reap", bench::bench_reap},
                                     Benchmark{"exit", bench::bench_exit},
                                     Benchmark{"mapped", bench::bench_mapped_access},
                                     Benchmark{"vfio-user", bench::bench_vfio_user}};
@@ -36,7 +38,8 @@ constexpr std::array kBenchmarks = {Benchmark{"wake", bench::bench_wake},
 void describe(CLI::App& app, Arguments& arguments) {
   app.description("Measures Warden beside its baselines");
   app.add_option("--json", arguments.json_path, "File to write the figures to");
-  app.add_option("--only", arguments.only, "wake, acknowledge, allocation, exit, mapped or vfio-user");
+  app.add_option("--only", arguments.only,
+                 "wake, acknowledge, allocation, reap-crowd, reap, exit, mapped or vfio-user");
   app.add_flag("--quick", arguments.options.quick, "A few rounds, to see that everything runs");
   app.footer("Example:\n  warden-bench --only wake");
 }

@@ -9,7 +9,7 @@
 #include <array>
 
 #include "bpf/realtime.h"
-#include "shm/directory_layout.h"
+#include "shm/directory.h"
 
 namespace warden::daemon {
 namespace {
@@ -125,6 +125,7 @@ ExitStatus ExitThread::status() const {
           .is_realtime = realtime_.has_value(),
           .realtime_reason = realtime_ ? std::string() : realtime_.error().message,
           .marked = marked_,
+          .last_marked_ns = last_marked_ns_,
           .counters = watcher_->counters()};
 }
 
@@ -142,7 +143,12 @@ void ExitThread::run() {
     if (events[0].revents != 0) return;
     // What can't be read stays readable: not a reason to take a processor from everybody.
     if (!take(told)) (void)::poll(events.data(), 1, kPatienceAfterErrorMs);
-    if (!told.empty()) on_deaths_(told);
+    if (told.empty()) continue;
+    on_deaths_(told);
+    const std::uint64_t done_ns = shm::boottime_ns();
+    const std::scoped_lock lock(mutex_);
+    marked_ += told.size();
+    last_marked_ns_ = done_ns;
   }
 }
 
@@ -153,7 +159,6 @@ bool ExitThread::take(std::vector<ToldDeath>& told) {
   if (!taken) spdlog::error("exit watcher: {}", taken.error().message);
   told.clear();
   for (const bpf::Death& death : deaths) told.push_back(told_of(death.id));
-  marked_ += told.size();
   return taken.has_value();
 }
 

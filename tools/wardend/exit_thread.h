@@ -33,8 +33,9 @@ struct ExitStatus {
   bpf::Mechanism mechanism{};
   std::string reason;  // why none of the better ones; empty when there is none
   bool is_realtime = false;
-  std::string realtime_reason;  // why not
-  std::uint64_t marked = 0;     // deaths told since this worker began
+  std::string realtime_reason;       // why not
+  std::uint64_t marked = 0;          // deaths told since this worker began
+  std::uint64_t last_marked_ns = 0;  // CLOCK_BOOTTIME: when the marking of the newest of them was done; 0: of none yet
   bpf::Counters counters;
 };
 
@@ -79,6 +80,7 @@ class ExitThread {
   mutable std::mutex mutex_;
   Status realtime_;
   std::uint64_t marked_ = 0;
+  std::uint64_t last_marked_ns_ = 0;
   UniqueFd stop_;
   std::thread thread_;
 };

@@ -21,6 +21,7 @@ json exits_json(const ExitThread& exits) {
           {"realtime_reason", status.realtime_reason},
           {"liveness_page", exits.liveness_fd() >= 0},
           {"marked", status.marked},
+          {"last_marked_ns", status.last_marked_ns},
           {"dropped_events", counters.dropped_events},
           {"missed_runs", counters.missed_runs},
           {"rescans", counters.rescans},
