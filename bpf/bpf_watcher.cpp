@@ -148,6 +148,11 @@ bool BpfWatcher::forget(std::uint64_t id) {
 
 Status BpfWatcher::take(std::vector<Death>& deaths) {
   if (const int count = ring_buffer__consume(ring_); count < 0) return fail_errno("read the ring of exits", -count);
+  if (!deaths_.empty()) {  // first these; what was lost, and the pidfds, with the next call
+    hand_over(deaths);
+    ::eventfd_write(found_now_.get(), 1);
+    return {};
+  }
   if (const Losses now = losses(); now != known_losses_) {
     known_losses_ = now;
     rescan();
@@ -169,9 +174,13 @@ Status BpfWatcher::take(std::vector<Death>& deaths) {
       tell(found->second, noticed_now());
     }
   }
+  hand_over(deaths);
+  return {};
+}
+
+void BpfWatcher::hand_over(std::vector<Death>& deaths) {
   deaths.insert(deaths.end(), deaths_.begin(), deaths_.end());
   deaths_.clear();
-  return {};
 }
 
 int BpfWatcher::on_event(void* self, void* data, std::size_t len_bytes) {

@@ -59,13 +59,14 @@ class BpfWatcher final : public ExitWatcher {
   void tell(Session& session, const Death& how);
   void tell_process(const ExitKey& key, const Death& how);
   void find_now(const ExitKey& key);
+  void hand_over(std::vector<Death>& deaths);
   void rescan();
   [[nodiscard]] Losses losses() const;
 
   Mechanism mechanism_;
   ExitPrograms programs_;
   PidfdSet wakers_;     // the ring (kRing), found_now_ (kFound), and the pidfds of those not told
-  UniqueFd found_now_;  // an eventfd: deaths_ got one outside take()
+  UniqueFd found_now_;  // an eventfd: the next take() has something to do
   std::uint32_t slots_;
   ring_buffer* ring_ = nullptr;
   std::map<std::uint64_t, Session> sessions_;

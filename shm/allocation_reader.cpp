@@ -8,6 +8,7 @@
 #include <bit>
 #include <cstring>
 #include <memory>
+#include <vector>
 
 #include "shm/ledger_layout.h"
 
@@ -24,13 +25,12 @@ struct RecordCopy {
 };
 static_assert(sizeof(RecordCopy) == sizeof(AllocationRecord));
 
-struct SideCopy {
-  std::uint64_t count;
-  std::array<std::uint64_t, 2> bytes;
+struct TallyCopy {
+  std::uint64_t count, bytes;
 };
 struct CellCopy {
-  SideCopy recorded, released;
-  std::array<std::uint64_t, 2> reserved;
+  TallyCopy recorded, released;
+  std::array<std::uint64_t, 4> reserved;
 };
 static_assert(sizeof(CellCopy) == sizeof(AllocationCell));
 
@@ -40,6 +40,20 @@ struct ShardCopy {
 };
 static_assert(sizeof(ShardCopy) == sizeof(AllocationShard));
 using ShardCopies = std::array<ShardCopy, kShardCount>;
+
+struct BlockCopy {
+  std::array<std::uint32_t, kShardFreeRecords> free;
+  std::array<CellCopy, kCellsPerShard> cells;
+};
+static_assert(sizeof(BlockCopy) == sizeof(AllocationShardBlock));
+
+// What is said of the whole table, in one piece of the file.
+struct Front {
+  std::uint64_t dropped;
+  std::array<std::byte, kShardsOffsetBytes - offsetof(LedgerHeader, dropped) - sizeof(Word64)> between;
+  ShardCopies shards;
+};
+static_assert(offsetof(Front, shards) == kShardsOffsetBytes - offsetof(LedgerHeader, dropped));
 
 constexpr std::size_t offset_of_block(std::uint32_t shard) {
   return kBlocksOffsetBytes + std::size_t{shard} * sizeof(AllocationShardBlock);
@@ -57,6 +71,7 @@ Status read_at(int fd, void* to, std::size_t len_bytes, std::size_t offset_bytes
 
 // sync: allocation.head, allocation.tail, allocation.device_mask: the copies of one system call come before those of
 // the next.
+Status read_front(int fd, Front& front) { return read_at(fd, &front, sizeof(front), offsetof(LedgerHeader, dropped)); }
 Status read_shards(int fd, ShardCopies& shards) {
   return read_at(fd, shards.data(), sizeof(shards), kShardsOffsetBytes);
 }
@@ -79,14 +94,10 @@ struct Pending {
   std::uint32_t releasing = kNone;
 };
 
-Result<Pending> read_pending(int fd, std::uint32_t index, const ShardCopy& shard) {
-  std::array<std::uint32_t, kShardFreeRecords> free;  // NOLINT(cppcoreguidelines-pro-type-member-init): read into
-  if (auto ok = read_at(fd, free.data(), sizeof(free), offset_of_block(index)); !ok) {
-    return std::unexpected(std::move(ok).error());
-  }
-  // A number that no record has is nonsense: the cells are taken as they are.
-  return Pending{.recording = std::min(free[free_place(shard.head)], Pending::kNone),
-                 .releasing = std::min(free[free_place(shard.tail)], Pending::kNone)};
+// A number that no record has is nonsense: the cells are taken as they are.
+Pending pending_of(const BlockCopy& block, const ShardCopy& shard) {
+  return {.recording = std::min(block.free[free_place(shard.head)], Pending::kNone),
+          .releasing = std::min(block.free[free_place(shard.tail)], Pending::kNone)};
 }
 
 Status read_record(int fd, std::uint32_t record, RecordCopy& copy) {
@@ -97,73 +108,64 @@ Status read_record(int fd, std::uint32_t record, RecordCopy& copy) {
 
 // An operation that has happened, whether or not its cell says so yet.
 struct Happened {
-  std::uint32_t cell = kCellsPerShard;  // none
-  std::uint64_t parity = 0;             // of the count after it
+  std::uint64_t cell = kCellsPerShard;  // none
+  std::uint64_t parity = 0;             // of the count before it
+  std::uint64_t size_bytes = 0;
 
   Happened(const RecordCopy& record, std::uint64_t state_without_parity) {
     if ((record.state & ~kStateParity) != state_without_parity) return;  // sync: allocation.state
-    const std::uint64_t device = record.what & 0xff;
-    const std::uint64_t kind = record.what >> 8 & 0xff;
-    if (device >= kDeviceCapacity || kind >= kCellsPerDevice) return;
-    cell = static_cast<std::uint32_t>(device * kCellsPerDevice + kind);
+    cell = record.what & 0xffff;
     parity = record.state / kStateParity & 1;
+    size_bytes = record.size_bytes;
   }
 };
 
-AllocationSum sum_of_side(const SideCopy& side, std::uint32_t cell, const Happened& happened) {
-  const bool redo = happened.cell == cell && (side.count & 1) != happened.parity;
-  const std::uint64_t count = side.count + (redo ? 1 : 0);  // sync: allocation.count
-  return {.count = count, .bytes = side.bytes[count & 1]};
+AllocationSum sum_of_tally(const TallyCopy& tally, std::uint32_t cell, const Happened& happened) {
+  const bool add = happened.cell == cell && (tally.count & 1) == happened.parity;  // sync: allocation.tally
+  return {.count = tally.count + (add ? 1 : 0), .bytes = tally.bytes + (add ? happened.size_bytes : 0)};
 }
 
-// Cells, and on both sides of them the records that could be under way. The client's order is bytes, state, count: a
-// state that was the same both times tells which bytes were whole while the cells were copied.
+// Cells, then the records that could be under way, then the cells again: those that were the same both times were so
+// while the records were looked at, for a tally only ever counts up.
 struct ShardLook {
+  BlockCopy block, again;
   RecordCopy recording, releasing;
-  RecordCopy recording_again, releasing_again;
-  std::array<CellCopy, kCellsPerShard> cells;
-
-  [[nodiscard]] bool stood_still() const {
-    return is_same(recording, recording_again) && is_same(releasing, releasing_again);
-  }
 };
 
 // False: it went on meanwhile.
-Result<bool> add_shard(int fd, std::uint32_t index, const ShardCopy& shard, AllocationTotals& totals) {
-  ShardLook look;  // NOLINT(cppcoreguidelines-pro-type-member-init): 32 KiB, read into
-  const auto pending = read_pending(fd, index, shard);
-  if (!pending) return std::unexpected(pending.error());
+Result<bool> add_shard(int fd, std::uint32_t index, const ShardCopy& shard, bool writer_is_gone,
+                       AllocationTotals& totals) {
+  ShardLook look;  // NOLINT(cppcoreguidelines-pro-type-member-init): 64 KiB, read into
   const auto first = static_cast<std::uint32_t>(std::countr_zero(shard.device_mask));
   const auto last = static_cast<std::uint32_t>(63 - std::countl_zero(shard.device_mask));
-  const std::size_t len_bytes = std::size_t{last - first + 1} * kCellsPerDevice * sizeof(AllocationCell);
-  const std::size_t offset = offset_of_block(index) + offsetof(AllocationShardBlock, cells) +
-                             std::size_t{first} * kCellsPerDevice * sizeof(AllocationCell);
-  auto ok = read_record(fd, pending->recording, look.recording);
-  if (ok) ok = read_record(fd, pending->releasing, look.releasing);
-  if (ok) ok = read_at(fd, look.cells.data(), len_bytes, offset);
-  if (ok) ok = read_record(fd, pending->recording, look.recording_again);
-  if (ok) ok = read_record(fd, pending->releasing, look.releasing_again);
+  const std::size_t cells_bytes = std::size_t{last + 1} * kCellsPerDevice * sizeof(CellCopy);
+  const std::size_t cells_offset = offset_of_block(index) + offsetof(BlockCopy, cells);
+  auto ok = read_at(fd, &look.block, offsetof(BlockCopy, cells) + cells_bytes, offset_of_block(index));
   if (!ok) return std::unexpected(std::move(ok).error());
-  const Happened recorded(look.recording_again, shard.head | 1);
-  const Happened released(look.releasing_again, shard.tail);
+  const Pending pending = pending_of(look.block, shard);
+  ok = read_record(fd, pending.recording, look.recording);
+  if (ok) ok = read_record(fd, pending.releasing, look.releasing);
+  if (ok && !writer_is_gone) ok = read_at(fd, look.again.cells.data(), cells_bytes, cells_offset);
+  if (!ok) return std::unexpected(std::move(ok).error());
+  const Happened recorded(look.recording, shard.head | 1);
+  const Happened released(look.releasing, shard.tail);
   for (std::uint32_t device = first; device <= last; ++device) {
     for (std::uint32_t kind = 0; kind < kAllocationKinds; ++kind) {
       const std::uint32_t cell = device * kCellsPerDevice + kind;
-      const CellCopy& copy = look.cells[cell - first * kCellsPerDevice];
-      const AllocationSum in = sum_of_side(copy.recorded, cell, recorded);
-      const AllocationSum out = sum_of_side(copy.released, cell, released);
+      const AllocationSum in = sum_of_tally(look.block.cells[cell].recorded, cell, recorded);
+      const AllocationSum out = sum_of_tally(look.block.cells[cell].released, cell, released);
       totals.cells[device][kind].count += in.count - out.count;
       totals.cells[device][kind].bytes += in.bytes - out.bytes;
     }
   }
-  return look.stood_still();
+  return writer_is_gone || std::memcmp(look.block.cells.data(), look.again.cells.data(), cells_bytes) == 0;
 }
 
-Result<AllocationTotals> sum_of(int fd, const ShardCopies& shards) {
+Result<AllocationTotals> sum_of(int fd, const ShardCopies& shards, bool writer_is_gone) {
   AllocationTotals totals;
   for (std::uint32_t index = 0; index < kShardCount; ++index) {
     if (shards[index].device_mask == 0) continue;
-    const auto stood_still = add_shard(fd, index, shards[index], totals);
+    const auto stood_still = add_shard(fd, index, shards[index], writer_is_gone, totals);
     if (!stood_still) return std::unexpected(stood_still.error());
     totals.settled = totals.settled && *stood_still;
   }
@@ -192,8 +194,9 @@ char printable(char letter) {
 
 // False: no client of ours wrote this.
 bool check(const RecordCopy& copy, std::uint32_t index, Allocation& allocation) {
-  const auto device = static_cast<std::uint32_t>(copy.what & 0xff);
-  const auto kind = static_cast<std::uint32_t>(copy.what >> 8 & 0xff);
+  const auto cell = static_cast<std::uint32_t>(copy.what & 0xffff);
+  const std::uint32_t device = cell / kCellsPerDevice;
+  const std::uint32_t kind = cell % kCellsPerDevice;
   const auto kernel_kind = static_cast<std::uint32_t>(copy.what >> 16 & 0xff);
   if (device >= kDeviceCapacity || kind >= kAllocationKinds || kernel_kind >= kKernelKinds) return false;
   allocation = {.record = index,
@@ -211,43 +214,79 @@ bool check(const RecordCopy& copy, std::uint32_t index, Allocation& allocation) 
   return true;
 }
 
-// Two looks at a piece of the table. A record that is the same in both, every byte of it, is whole: what the first
-// look found of it was there before the second began.
+// A piece of the table, looked at once when nothing ended in the client meanwhile: then only the records that its
+// shards were about to write can be half of this and half of that. Those, or all of a client that went on, are looked
+// at until two looks are the same in every byte: what the first found was there before the second began.
 class TablePiece {
  public:
-  static constexpr std::uint32_t kRecords = 1024;  // 64 KiB: the second look is served from the cache
+  static constexpr std::uint32_t kRecords = 1024;  // 64 KiB: a second look is served from the cache
 
   // Not filled with zeroes: that would cost as much as reading.
-  TablePiece() : first_(new RecordCopy[kRecords]), second_(new RecordCopy[kRecords]) {}
+  explicit TablePiece(int fd) : fd_(fd), first_(new RecordCopy[kRecords]) {}
 
-  Status read(int fd, std::uint32_t begin, std::uint32_t count) {
-    fd_ = fd;
+  // Before the first piece.
+  Status begin() { return look_at_shards(); }
+
+  Status read(std::uint32_t begin, std::uint32_t count) {
     begin_ = begin;
     const std::size_t len_bytes = std::size_t{count} * sizeof(RecordCopy);
     const std::size_t offset = offset_of_record(begin);
-    if (auto ok = read_at(fd, first_.get(), len_bytes, offset); !ok) return ok;
-    return read_at(fd, second_.get(), len_bytes, offset);
+    if (auto ok = read_at(fd_, first_.get(), len_bytes, offset); !ok) return ok;
+    const ShardCopies before = shards_;
+    if (auto ok = read_shards(fd_, shards_); !ok) return ok;
+    stood_still_ = same_stamps(before, shards_);
+    if (stood_still_) return {};
+    if (!second_) second_.reset(new RecordCopy[kRecords]);
+    if (auto ok = read_at(fd_, second_.get(), len_bytes, offset); !ok) return ok;
+    return look_at_shards();  // whose records the next piece must not trust
   }
 
-  // Nobody saw it live.
-  [[nodiscard]] bool is_free(std::uint32_t place) const {
-    return ((first_[place].state | second_[place].state) & 1) == 0;
+  // The record of the piece at this place, if one look was enough. Places only ever go up.
+  [[nodiscard]] const RecordCopy* at_once(std::uint32_t place) {
+    while (next_untrusted_ < untrusted_.size() && untrusted_[next_untrusted_] < begin_ + place) ++next_untrusted_;
+    const bool is_untrusted = next_untrusted_ < untrusted_.size() && untrusted_[next_untrusted_] == begin_ + place;
+    return stood_still_ && !is_untrusted ? &first_[place] : nullptr;
   }
-  // The record of the piece at this place; nothing when it changed at every look.
+  // If it was not; nothing when it changed at every look.
   Result<const RecordCopy*> whole(std::uint32_t place) {
-    for (int look = 2; !is_same(first_[place], second_[place]); ++look) {
+    RecordCopy second;  // NOLINT(cppcoreguidelines-pro-type-member-init): read into
+    if (stood_still_) {
+      if (auto ok = read_record(fd_, begin_ + place, second); !ok) return std::unexpected(ok.error());
+    } else {
+      second = second_[place];
+    }
+    for (int look = 2; !is_same(first_[place], second); ++look) {
       if (look == kLooks) return nullptr;
-      first_[place] = second_[place];
-      if (auto ok = read_record(fd_, begin_ + place, second_[place]); !ok) return std::unexpected(ok.error());
+      first_[place] = second;
+      if (auto ok = read_record(fd_, begin_ + place, second); !ok) return std::unexpected(ok.error());
     }
     return &first_[place];
   }
 
  private:
-  std::unique_ptr<RecordCopy[]> first_;
-  std::unique_ptr<RecordCopy[]> second_;
-  int fd_ = -1;
+  // Who records writes first and says so last.
+  Status look_at_shards() {
+    if (auto ok = read_shards(fd_, shards_); !ok) return ok;
+    untrusted_.clear();
+    next_untrusted_ = 0;
+    for (std::uint32_t index = 0; index < kShardCount; ++index) {
+      if (shards_[index].head == 0) continue;
+      std::uint32_t record = 0;
+      const std::size_t offset = offset_of_block(index) + free_place(shards_[index].head) * sizeof(record);
+      if (auto ok = read_at(fd_, &record, sizeof(record), offset); !ok) return ok;
+      untrusted_.push_back(record);
+    }
+    std::ranges::sort(untrusted_);
+    return {};
+  }
+
+  int fd_;
+  std::unique_ptr<RecordCopy[]> first_, second_;
+  ShardCopies shards_{};
+  std::vector<std::uint32_t> untrusted_;  // sorted
+  std::size_t next_untrusted_ = 0;
   std::uint32_t begin_ = 0;
+  bool stood_still_ = false;
 };
 
 }  // namespace
@@ -299,24 +338,32 @@ std::string_view Allocation::label() const noexcept {
 }
 
 Result<AllocationTotals> AllocationReader::totals() const {
-  ShardCopies before;  // NOLINT(cppcoreguidelines-pro-type-member-init): read into
-  ShardCopies after;   // NOLINT(cppcoreguidelines-pro-type-member-init): read into
-  if (auto ok = read_shards(fd_, before); !ok) return std::unexpected(std::move(ok).error());
+  Front before;  // NOLINT(cppcoreguidelines-pro-type-member-init): read into
+  Front after;   // NOLINT(cppcoreguidelines-pro-type-member-init): read into
+  if (auto ok = read_front(fd_, before); !ok) return std::unexpected(std::move(ok).error());
   for (int look = 1;; ++look) {
-    auto totals = sum_of(fd_, before);
+    auto totals = sum_of(fd_, before.shards, false);
     if (!totals) return totals;
-    if (auto ok = read_shards(fd_, after); !ok) return std::unexpected(std::move(ok).error());
-    totals->settled = totals->settled && same_stamps(before, after);
+    if (auto ok = read_front(fd_, after); !ok) return std::unexpected(std::move(ok).error());
+    totals->settled = totals->settled && same_stamps(before.shards, after.shards);
     if (!totals->settled && look < kLooks) {
       before = after;
       continue;
     }
-    if (auto ok = read_at(fd_, &totals->dropped, sizeof(totals->dropped), offsetof(LedgerHeader, dropped)); !ok) {
-      return std::unexpected(std::move(ok).error());
-    }
+    totals->dropped = after.dropped;
     drop_impossible(*totals);
     return totals;
   }
+}
+
+Result<AllocationTotals> AllocationReader::totals_of_gone() const {
+  Front front;  // NOLINT(cppcoreguidelines-pro-type-member-init): read into
+  if (auto ok = read_front(fd_, front); !ok) return std::unexpected(std::move(ok).error());
+  auto totals = sum_of(fd_, front.shards, true);
+  if (!totals) return totals;
+  totals->dropped = front.dropped;
+  drop_impossible(*totals);
+  return totals;
 }
 
 Result<SnapshotSummary> AllocationReader::for_each_live(const std::function<void(const Allocation&)>& visit) const {
@@ -326,19 +373,23 @@ Result<SnapshotSummary> AllocationReader::for_each_live(const std::function<void
   }
   const auto end = static_cast<std::uint32_t>(std::min<std::uint64_t>(begun, kAllocationRecords));
   SnapshotSummary summary;
-  TablePiece piece;
+  TablePiece piece(fd_);
+  if (auto ok = piece.begin(); !ok) return std::unexpected(std::move(ok).error());
   Allocation allocation;
   for (std::uint32_t begin = 0; begin < end; begin += TablePiece::kRecords) {
     const std::uint32_t count = std::min(end - begin, TablePiece::kRecords);
-    if (auto ok = piece.read(fd_, begin, count); !ok) return std::unexpected(std::move(ok).error());
+    if (auto ok = piece.read(begin, count); !ok) return std::unexpected(std::move(ok).error());
     for (std::uint32_t place = 0; place < count; ++place) {
-      if (piece.is_free(place)) continue;
-      const auto copy = piece.whole(place);
-      if (!copy) return std::unexpected(copy.error());
-      if (*copy == nullptr) {
+      const RecordCopy* copy = piece.at_once(place);
+      if (copy == nullptr) {
+        const auto looked_again = piece.whole(place);
+        if (!looked_again) return std::unexpected(looked_again.error());
+        copy = *looked_again;
+      }
+      if (copy == nullptr) {
         ++summary.moving;
-      } else if (is_live(**copy)) {
-        const bool is_sane = check(**copy, begin + place, allocation);
+      } else if (is_live(*copy)) {
+        const bool is_sane = check(*copy, begin + place, allocation);
         ++(is_sane ? summary.visited : summary.damaged);
         if (is_sane) visit(allocation);
       }

@@ -60,6 +60,8 @@ class AllocationReader {
 
   // The same cost for one record as for a million.
   [[nodiscard]] Result<AllocationTotals> totals() const;
+  // The same, in fewer looks, of a client of which no thread runs any more.
+  [[nodiscard]] Result<AllocationTotals> totals_of_gone() const;
   // In the order of the table. Costs by the most records that were ever live at once.
   [[nodiscard]] Result<SnapshotSummary> for_each_live(const std::function<void(const Allocation&)>& visit) const;
 

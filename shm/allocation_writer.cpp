@@ -20,10 +20,10 @@ std::uint64_t next_writer_number() {
   return last.fetch_add(1, std::memory_order_relaxed) + 1;  // only distinctness matters
 }
 
-std::uint32_t thread_id_of_caller() noexcept {
+std::uint64_t thread_bits_of_caller() noexcept {
   static constinit thread_local std::uint32_t id = 0;
   if (id == 0) id = static_cast<std::uint32_t>(::gettid());
-  return id;
+  return pack_what(0, 0, 0, id);
 }
 
 // This thread's end has come so far that its shards are gone: what still records then uses the shard of all.
@@ -98,7 +98,7 @@ void touch_device(AllocationShard& shard, std::uint64_t device) noexcept {
 // Before a shard's first operation. Relaxed: its own threads write here, nobody looks before device_mask.
 void AllocationWriter::start_stamps(const ShardView& mine) noexcept {
   if (mine.shard->head.load(std::memory_order_relaxed) != 0) return;
-  const std::uint64_t first = kStampStep | static_cast<std::uint64_t>(&mine - shards_.data()) << 2;
+  const std::uint64_t first = first_stamp(static_cast<std::uint64_t>(&mine - shards_.data()), number_);
   mine.shard->tail.store(first, std::memory_order_relaxed);
   mine.shard->head.store(first, std::memory_order_relaxed);
 }
@@ -109,7 +109,7 @@ AllocationTicket AllocationWriter::record(const NewAllocation& allocation) noexc
   const std::lock_guard lock(shard_of_all_mutex_);
   start_stamps(mine);
   ShardView view = mine;
-  view.thread_id = thread_id_of_caller();
+  view.thread_bits = thread_bits_of_caller();
   return record_with(view, allocation);
 }
 
@@ -194,7 +194,7 @@ ShardView& AllocationWriter::take_shard() noexcept {
   if (unused_shards_.empty()) return shard_of_all();
   ShardView& shard = *unused_shards_.back();
   unused_shards_.pop_back();
-  shard.thread_id = thread_id_of_caller();
+  shard.thread_bits = thread_bits_of_caller();
   start_stamps(shard);
   return shard;
 }

@@ -38,6 +38,8 @@ template <typename T>
 void keep(const T& value) {
   asm volatile("" : : "g"(value) : "memory");
 }
+// The same of a value that is not in memory, without any word on what else is there.
+void keep_word(std::uint64_t value) { asm volatile("" : : "r"(value)); }
 
 // The baseline: a record of 64 bytes of which the last word, its number, says that it is whole.
 struct alignas(64) BareRecord {
@@ -114,10 +116,10 @@ Pair record_and_release(AllocationLedger& ledger, int thread_count, std::uint64_
       [&] {
         return ns_each(thread_count, rounds, [&](int me) {
           AllocationHandle* const handles = held[static_cast<std::size_t>(me)].data();
-          return [&ledger, handles, live_count](std::uint64_t i) {
+          return [&ledger, handles, live_count](std::uint64_t i) __attribute__((always_inline)) {
             AllocationHandle& place = handles[i & (live_count - 1)];
             const auto handle = ledger.record(0, AllocationKind::kDram, i, 4096, i);
-            keep(ledger.release(place).has_value());  // not in the first round, where there is none yet
+            keep_word(ledger.release(place).has_value());  // not in the first round, where there is none yet
             if (handle) place = *handle;
           };
         });
@@ -125,10 +127,11 @@ Pair record_and_release(AllocationLedger& ledger, int thread_count, std::uint64_
       [&] {
         return ns_each(thread_count, rounds, [&](int me) {
           BareRecord* const records = bare[static_cast<std::size_t>(me)].data();
-          return [records, places = live_count + kFreePlaces, next = std::uint64_t{0}](std::uint64_t i) mutable {
-            bare_store(records[next], i);
-            next = next + 1 == places ? 0 : next + 1;
-          };
+          return [records, places = live_count + kFreePlaces, next = std::uint64_t{0}](std::uint64_t i) mutable
+              __attribute__((always_inline)) {
+                bare_store(records[next], i);
+                next = next + 1 == places ? 0 : next + 1;
+              };
         });
       });
   for (auto& handles : held) {

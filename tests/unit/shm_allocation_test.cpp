@@ -308,13 +308,12 @@ TEST(ShmCoarseClock, FollowsTheDirectoryInPlace) {
 
 // Proves that the packed words hold their parts at their largest, and that the places are those of the document.
 TEST(ShmAllocationLayout, WordsArePacked) {
-  EXPECT_EQ(pack_what(63, 6, 2, 0xffff'ffff), 0xffff'ffff'0002'063fU);
-  const std::uint64_t stamp = ~std::uint64_t{0} << 2;
-  EXPECT_EQ(ticket_of(kAllocationRecords - 1, stamp | 1, 0), ticket_of(kAllocationRecords - 1, stamp | 3, 0))
-      << "a count's parity names no allocation";
-  EXPECT_EQ(record_of_ticket(ticket_of(kAllocationRecords - 1, stamp, 1023)), kAllocationRecords - 1);
-  EXPECT_EQ(ticket_of(0, stamp, 0), 0x003f'ffff'ffe0'0000U);
-  EXPECT_EQ(ticket_of(0, 0, 1023), 0xffc0'0000'0000'0000U);
+  EXPECT_EQ(pack_what(63, 6, 2, 0xffff'ffff), 0xffff'ffff'0002'01feU);
+  EXPECT_EQ(record_of_ticket(ticket_of(kAllocationRecords - 1, ~std::uint64_t{0})), kAllocationRecords - 1);
+  EXPECT_EQ(ticket_of(kAllocationRecords - 1, 1) & kTicketLive, kTicketLive);
+  EXPECT_EQ(ticket_of(0, std::uint64_t{1} << 42), std::uint64_t{1} << 63);
+  EXPECT_EQ(first_stamp(63, 1022), 0xfc00'07ff'f800'0004U);
+  EXPECT_NE(first_stamp(0, 1023) << kTicketStateShift, first_stamp(0, 1024) << kTicketStateShift);
   EXPECT_EQ(offsetof(AllocationRecord, address), 8U);
   EXPECT_EQ(offsetof(AllocationRecord, what), 40U);
   EXPECT_EQ(offsetof(AllocationRecord, label), 48U);

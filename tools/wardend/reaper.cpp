@@ -10,8 +10,9 @@ namespace warden::daemon {
 namespace {
 
 // From the counters, so that a million records cost what one costs.
-shm::AllocationSum held_by(const Session& session) {
-  const auto totals = session.ledger.allocations().totals();
+shm::AllocationSum held_by(const Session& session, bool is_gone) {
+  const shm::AllocationReader ledger = session.ledger.allocations();
+  const auto totals = is_gone ? ledger.totals_of_gone() : ledger.totals();
   if (totals) return totals->all();
   spdlog::error("session {}: its allocations can't be read: {}", session.identity.id, totals.error().message);
   return {};
@@ -77,7 +78,7 @@ void Reaper::hear_deaths(std::span<const ToldDeath> told) {
     }
   }
   parts_.doorbell.wake();
-  for (Removal& removal : removals) removal.held = held_by(*removal.session);
+  for (Removal& removal : removals) removal.held = held_by(*removal.session, true);
   parts_.mailbox.post([this, removals = std::move(removals), bridged = std::move(bridged)] {
     settle(removals);
     for (const std::uint64_t client : bridged) parts_.on_bridged_death(client);
@@ -94,7 +95,7 @@ bool Reaper::mark_peer(Session& session) {
 void Reaper::mark(const std::shared_ptr<Session>& session) {
   if (!mark_peer(*session)) return;  // who marked it says the rest
   parts_.doorbell.wake();
-  const Removal removal{session, held_by(*session)};
+  const Removal removal{session, held_by(*session, true)};
   settle(std::span(&removal, 1));
 }
 
@@ -111,7 +112,7 @@ void Reaper::settle(std::span<const Removal> removals) {
 
 void Reaper::dismiss(const std::shared_ptr<Session>& session) {
   if (session->peer_gone.load()) return;
-  const shm::AllocationSum held = held_by(*session);
+  const shm::AllocationSum held = held_by(*session, false);
   // Before anything else says that it is gone: a successor would take it for a dying process's, and wait for its end.
   session->reaped = true;
   keep(*session);

@@ -6,15 +6,14 @@
 // What is true for a reader when the process is killed between two of these stores:
 //
 //   free[tail] = record                    releasing only: names the record, as free[head] does when recording
-//   side.bytes[next count & 1] = sum after nobody looks: the count of now chooses the other one
 //   record.state = stamp of this operation <- from here on it has happened
-//   side.count = next count                also chooses the sum of bytes
+//   sum = {count + 1, bytes + size}        one store of 16 bytes: nobody is killed in the middle of it
 //   head or tail += kStampStep             this operation is over
 //
-// Whoever finds the record at free[head] or free[tail] with that very stamp takes the count after it; the parity in the
-// record's state says whether the count is already that one. A stamp is used once in a ledger's life. Nothing is ever
-// cleared. Recording and releasing count up words of their own, so that neither waits for what the other has just
-// written.
+// Whoever finds the record at free[head] or free[tail] with that very stamp adds it to the sum, unless that is done
+// already: the parity in the record's state says which count there was before. A stamp is used once in a ledger's life.
+// Nothing is ever cleared. Recording and releasing count up sums of their own, so that neither waits for what the other
+// has just written.
 #pragma once
 
 #include <array>
@@ -36,7 +35,7 @@ inline constexpr std::uint32_t kAllocationRecords = kAllocationCapacity + kShard
 static_assert(kAllocationRecords <= 1U << 21);
 
 struct alignas(64) AllocationRecord {
-  // Bit 0: a live allocation. Bit 1: its cell's count after the operation, modulo 2. The rest: the operation's stamp.
+  // Bit 0: a live allocation. Bit 1: the count before the operation, modulo 2. The rest: the operation's stamp.
   std::atomic<std::uint64_t> state;  // sync: allocation.state
   std::atomic<std::uint64_t> address;
   std::atomic<std::uint64_t> size_bytes;
@@ -48,33 +47,41 @@ struct alignas(64) AllocationRecord {
 static_assert(sizeof(AllocationRecord) == 64);
 static_assert(offsetof(AllocationRecord, what) == 40);
 
-// AllocationRecord::what: device 0-7, kind 8-15, kind of kernel 16-23, labelled 24, thread id 32-63.
+// AllocationRecord::what: cell 0-15 (device and kind), kind of kernel 16-23, labelled 24, thread id 32-63.
 inline constexpr std::uint64_t kWhatLabelled = 1U << 24;
 [[nodiscard]] constexpr std::uint64_t pack_what(std::uint32_t device, std::uint32_t kind, std::uint32_t kernel_kind,
                                                 std::uint32_t thread_id) noexcept {
-  return std::uint64_t{device} | std::uint64_t{kind} << 8 | std::uint64_t{kernel_kind} << 16 |
+  return (std::uint64_t{device} * kCellsPerDevice + kind) | std::uint64_t{kernel_kind} << 16 |
          std::uint64_t{thread_id} << 32;
 }
 
 // What was ever recorded, or released: only ever counts up, modulo 2^64.
-struct AllocationSide {
-  std::atomic<std::uint64_t> count;     // sync: allocation.count
-  std::atomic<std::uint64_t> bytes[2];  // the sum is that of [count & 1]
+struct alignas(16) AllocationTally {
+  std::atomic<std::uint64_t> count;  // sync: allocation.tally
+  std::atomic<std::uint64_t> bytes;
 };
+static_assert(sizeof(AllocationTally) == 16);
 
 // One shard, device and kind. What another thread recorded may be released here: only the sum of all shards means
 // anything.
 struct alignas(64) AllocationCell {
-  AllocationSide recorded;
-  AllocationSide released;
-  std::uint64_t reserved[2];
+  AllocationTally recorded;
+  AllocationTally released;
+  std::uint64_t reserved[4];
 };
 static_assert(sizeof(AllocationCell) == 64);
-static_assert(offsetof(AllocationCell, released) == 24);
+static_assert(offsetof(AllocationCell, released) == 16);
 
-// Bits 2-7 of a stamp are the shard's number, those from bit 8 on count; 0 is no stamp.
-inline constexpr std::uint64_t kStampStep = 256;
+// A stamp counts from bit 2 on; 0 is no stamp. Its lowest bits are the place in the ring, those from 58 on the shard.
+inline constexpr std::uint64_t kStampStep = 4;
 inline constexpr std::uint64_t kStateParity = 2;
+
+// Where a shard's stamps begin. The parts that a ticket keeps begin differently for each shard and each writer, so that
+// a ticket of another ledger of this process names nothing.
+[[nodiscard]] constexpr std::uint64_t first_stamp(std::uint64_t shard, std::uint64_t writer) noexcept {
+  constexpr std::uint64_t kWriters = 1023;  // then they begin anew
+  return shard << 58 | shard << 37 | (writer % kWriters + 1) << 27 | kStampStep;
+}
 
 struct alignas(64) AllocationShard {
   std::atomic<std::uint64_t> head;         // the stamp of the next record. sync: allocation.head
@@ -103,22 +110,21 @@ struct ShardView {
   AllocationShardBlock* block = nullptr;
   AllocationRecord* records = nullptr;
   const std::atomic<std::uint64_t>* clock = nullptr;
-  std::uint64_t thread_id = 0;
+  std::uint64_t thread_bits = 0;  // the thread's id, as in AllocationRecord::what
 };
 
-// The shard that this thread used last. Without constructor or destructor, so that a look costs one load. Empty in a
-// forked child.
-[[gnu::visibility("default")]] extern constinit thread_local ShardView recent_shard;
+// The shard that this thread used last. Without constructor or destructor, and at a place known to the linker, so that
+// a look costs one load. Empty in a forked child.
+[[gnu::visibility("default"), gnu::tls_model("initial-exec")]] extern constinit thread_local ShardView recent_shard;
 
-// What identifies a record to its writer, in one word: 21 bits of place, 33 of the stamp it was recorded with, 10 of
-// the writer's number.
-[[nodiscard]] constexpr std::uint64_t ticket_of(std::uint64_t record, std::uint64_t state,
-                                                std::uint64_t writer) noexcept {
-  constexpr std::uint64_t kStampBits = ((std::uint64_t{1} << 33) - 1) << 21;
-  return record | (state << 19 & kStampBits) | writer << 54;
+// What identifies a live record to its writer, in one word: 21 bits of place, 43 of its state.
+inline constexpr unsigned kTicketStateShift = 21;
+inline constexpr std::uint64_t kTicketLive = std::uint64_t{1} << kTicketStateShift;
+[[nodiscard]] constexpr std::uint64_t ticket_of(std::uint64_t record, std::uint64_t state) noexcept {
+  return record | state << kTicketStateShift;
 }
 [[nodiscard]] constexpr std::uint32_t record_of_ticket(std::uint64_t ticket) noexcept {
-  return static_cast<std::uint32_t>(ticket & 0x1f'ffff);
+  return static_cast<std::uint32_t>(ticket & (kTicketLive - 1));
 }
 
 // The first use of a device by a shard.
@@ -133,9 +139,25 @@ inline void order_stores() noexcept {
 #endif
 }
 
+// One more of so many bytes, by one store: a process is killed before or behind it. Readers that see half of it look
+// again.
+[[gnu::always_inline]] inline void add_to(AllocationTally& tally, std::uint64_t size_bytes) noexcept {
+#if defined(__x86_64__)
+  using Both [[gnu::vector_size(16), gnu::may_alias]] = unsigned long long;
+  auto* const both = reinterpret_cast<volatile Both*>(&tally);
+  *both = *both + Both{1, size_bytes};  // aligned, and volatile: one instruction loads, one stores
+#else
+  using Both [[gnu::may_alias]] = unsigned __int128;
+  auto* const both = reinterpret_cast<Both*>(&tally);
+  const Both count = static_cast<std::uint64_t>(*both) + 1;
+  const Both bytes = static_cast<std::uint64_t>(*both >> 64) + size_bytes;
+  __atomic_store_n(both, bytes << 64 | count, __ATOMIC_RELEASE);
+#endif
+}
+
 // `what`: pack_what() without the thread. All but `label` are checked before. 0: this thread has no free record at
 // hand.
-[[nodiscard, gnu::always_inline]] inline std::uint64_t record_in(const ShardView& mine, std::uint64_t what,
+[[nodiscard, gnu::always_inline]] inline std::uint64_t record_in(const ShardView mine, std::uint64_t what,
                                                                  std::uint64_t address, std::uint64_t size_bytes,
                                                                  std::uint64_t tag,
                                                                  const std::uint64_t* label) noexcept {
@@ -147,13 +169,12 @@ inline void order_stores() noexcept {
     return 0;
   const std::uint32_t index = mine.block->free[free_place(head)].load(std::memory_order_relaxed);
   AllocationRecord& record = mine.records[index];
-  AllocationSide& side = mine.block->cells[(what & 0xff) * kCellsPerDevice + (what >> 8 & 0xff)].recorded;
-  const std::uint64_t count = side.count.load(std::memory_order_relaxed) + 1;
-  if (count == 1) [[unlikely]]
-    touch_device(shard, what & 0xff);
-  const std::uint64_t state = head | (count & 1) * kStateParity | 1;
-  const std::uint64_t ticket = ticket_of(index, state, mine.writer);
-  const std::uint64_t all = what | mine.thread_id << 32;
+  AllocationTally& tally = mine.block->cells[what & (kCellsPerShard - 1)].recorded;
+  const std::uint64_t count = tally.count.load(std::memory_order_relaxed);
+  if (count == 0) [[unlikely]]
+    touch_device(shard, (what & (kCellsPerShard - 1)) / kCellsPerDevice);
+  const std::uint64_t state = head + (count & 1) * kStateParity + 1;
+  const std::uint64_t all = what | mine.thread_bits;
   const std::uint64_t time_ns = mine.clock->load(std::memory_order_relaxed);  // a time of about now
   order_stores();
   record.address.store(address, std::memory_order_relaxed);
@@ -165,44 +186,39 @@ inline void order_stores() noexcept {
     record.label[0].store(label[0], std::memory_order_relaxed);
     record.label[1].store(label[1], std::memory_order_relaxed);
   }
-  const std::uint64_t bytes = side.bytes[(count & 1) ^ 1].load(std::memory_order_relaxed);
-  side.bytes[count & 1].store(bytes + size_bytes, std::memory_order_relaxed);
-  record.state.store(state, std::memory_order_release);            // sync: allocation.state
-  side.count.store(count, std::memory_order_release);              // sync: allocation.count
+  record.state.store(state, std::memory_order_release);  // sync: allocation.state
+  order_stores();
+  add_to(tally, size_bytes);                                       // sync: allocation.tally
   shard.head.store(head + kStampStep, std::memory_order_release);  // sync: allocation.head
-  return ticket;
+  return ticket_of(index, state);
 }
 
 enum class ReleaseResult : std::uint8_t { kDone, kNotLive, kNoRoom };
 
-[[nodiscard, gnu::always_inline]] inline ReleaseResult release_in(const ShardView& mine,
-                                                                  std::uint64_t ticket) noexcept {
+[[nodiscard, gnu::always_inline]] inline ReleaseResult release_in(const ShardView mine, std::uint64_t ticket) noexcept {
   const std::uint32_t index = record_of_ticket(ticket);
-  if (index >= kAllocationRecords) [[unlikely]]
+  if (index >= kAllocationRecords || (ticket & kTicketLive) == 0) [[unlikely]]
     return ReleaseResult::kNotLive;
   AllocationRecord& record = mine.records[index];
   // Acquire: another thread may have recorded it. sync: allocation.state
-  const std::uint64_t live_state = record.state.load(std::memory_order_acquire);
-  if (ticket_of(index, live_state, mine.writer) != ticket || (live_state & 1) == 0) [[unlikely]]
+  if (ticket_of(index, record.state.load(std::memory_order_acquire)) != ticket) [[unlikely]]
     return ReleaseResult::kNotLive;
   // Relaxed, from here on: see record_in().
   AllocationShard& shard = *mine.shard;
   const std::uint64_t tail = shard.tail.load(std::memory_order_relaxed);
   if (tail - shard.head.load(std::memory_order_relaxed) >= kShardFreeRecords * kStampStep) [[unlikely]]
     return ReleaseResult::kNoRoom;
-  const std::uint64_t what = record.what.load(std::memory_order_relaxed);
+  const std::uint64_t cell = record.what.load(std::memory_order_relaxed) & (kCellsPerShard - 1);
   const std::uint64_t size_bytes = record.size_bytes.load(std::memory_order_relaxed);
-  const std::uint64_t device = what & (kAllocationDevices - 1);
-  AllocationSide& side = mine.block->cells[device * kCellsPerDevice + (what >> 8 & (kCellsPerDevice - 1))].released;
-  const std::uint64_t count = side.count.load(std::memory_order_relaxed) + 1;
-  if (count == 1) [[unlikely]]
-    touch_device(shard, device);
+  AllocationTally& tally = mine.block->cells[cell].released;
+  const std::uint64_t count = tally.count.load(std::memory_order_relaxed);
+  if (count == 0) [[unlikely]]
+    touch_device(shard, cell / kCellsPerDevice);
   order_stores();
   mine.block->free[free_place(tail)].store(index, std::memory_order_relaxed);
-  const std::uint64_t bytes = side.bytes[(count & 1) ^ 1].load(std::memory_order_relaxed);
-  side.bytes[count & 1].store(bytes + size_bytes, std::memory_order_relaxed);
-  record.state.store(tail | (count & 1) * kStateParity, std::memory_order_release);  // sync: allocation.state
-  side.count.store(count, std::memory_order_release);                                // sync: allocation.count
+  record.state.store(tail + (count & 1) * kStateParity, std::memory_order_release);  // sync: allocation.state
+  order_stores();
+  add_to(tally, size_bytes);                                       // sync: allocation.tally
   shard.tail.store(tail + kStampStep, std::memory_order_release);  // sync: allocation.tail; it may be used again
   return ReleaseResult::kDone;
 }
