@@ -99,9 +99,9 @@ inline constexpr std::uint32_t kMaxListedRecords = 65'536;
 
 struct ListAllocations {
   std::uint32_t flags;
-  std::uint32_t max_records;  // of all sessions together; 0, or more than kMaxListedRecords: that many
-  std::int32_t pid;           // of this process alone, as wardend sees it; 0: of all
-  std::uint32_t reserved;
+  std::uint32_t max_records;      // of all sessions together; 0, or more than kMaxListedRecords: that many
+  std::int32_t pid;               // of this process alone, as wardend sees it; 0: of all
+  std::uint32_t min_age_ms;       // single records at least this old, of sessions; the bridge's have no age
   char device[kDeviceNameBytes];  // on this device alone: as in OpenDevice; empty: on all
 };
 static_assert(sizeof(ListAllocations) == 256);

@@ -18,7 +18,8 @@ std::chrono::milliseconds left_until(Clock::time_point deadline) {
 
 shm::Hello hello_from(const AttachOptions& options, bool with_ledger) {
   shm::Hello hello{};
-  hello.flags = (options.pollable ? shm::kHelloPollable : 0) | (with_ledger ? shm::kHelloLedger : 0);
+  hello.flags =
+      (options.pollable ? shm::kHelloPollable : 0) | (with_ledger ? shm::kHelloLedger : 0) | shm::kHelloLiveness;
   hello.subject_pid = options.subject_pid;
   options.name.copy(hello.name, sizeof(hello.name) - 1);
   return hello;
@@ -33,13 +34,15 @@ Result<shm::Welcome> welcome_of(const shm::Packet& packet, bool pollable) {
   if (packet.header.kind != static_cast<std::uint16_t>(shm::MessageKind::kWelcome)) {
     return fail(Code::kProtocol, "answered hello with a message of kind " + std::to_string(packet.header.kind));
   }
-  const std::size_t wanted = pollable ? 4 : 3;
+  auto welcome = shm::body_of<shm::Welcome>(packet);
+  if (!welcome) return welcome;
+  const std::size_t wanted =
+      std::size_t{3} + (pollable ? 1 : 0) + ((welcome->flags & shm::kWelcomeLiveness) != 0 ? 1 : 0);
   if (packet.fds.size() != wanted) {
     return fail(Code::kProtocol, "welcome with " + std::to_string(packet.fds.size()) + " descriptors, " +
                                      std::to_string(wanted) + " were expected");
   }
-  auto welcome = shm::body_of<shm::Welcome>(packet);
-  if (welcome && welcome->slot >= shm::kSessionCapacity) {
+  if (welcome->slot >= shm::kSessionCapacity) {
     return fail(Code::kProtocol, "welcome to slot " + std::to_string(welcome->slot));
   }
   return welcome;
@@ -66,7 +69,8 @@ Result<std::shared_ptr<ClientLedger>> ledger_from(UniqueFd fd, const std::shared
 
 // Maps what came with the welcome.
 Result<std::shared_ptr<Connection>> assemble(shm::Packet packet, UniqueFd socket, const shm::Welcome& welcome,
-                                             const std::shared_ptr<ClientLedger>& kept, shm::CoarseClock& clock) {
+                                             bool pollable, const std::shared_ptr<ClientLedger>& kept,
+                                             shm::CoarseClock& clock) {
   auto directory = shm::DirectoryReader::open(std::move(packet.fds[0]));
   if (!directory) return std::unexpected(std::move(directory).error());
   if (directory->header().instance_id != welcome.instance_id) {
@@ -75,15 +79,21 @@ Result<std::shared_ptr<Connection>> assemble(shm::Packet packet, UniqueFd socket
   auto doorbell = shm::DoorbellMemory::open(std::move(packet.fds[2]));
   if (!doorbell) return std::unexpected(std::move(doorbell).error());
   if (auto ok = clock.follow(directory->fd()); !ok) return std::unexpected(std::move(ok).error());
+  std::optional<shm::LivenessPage> liveness;
+  if ((welcome.flags & shm::kWelcomeLiveness) != 0) {
+    auto page = shm::LivenessPage::map(packet.fds.back().get(), shm::kSessionCapacity);
+    if (page) liveness = std::move(*page);  // else wardend's word has to do
+  }
   const std::uint64_t number = next_number();
   auto ledger = ledger_from(std::move(packet.fds[1]), kept, welcome, number, clock);
   if (!ledger) return std::unexpected(std::move(ledger).error());
   Connection::Parts parts{.socket = std::move(socket),
-                          .notification = packet.fds.size() > 3 ? std::move(packet.fds[3]) : UniqueFd(),
+                          .notification = pollable ? std::move(packet.fds[3]) : UniqueFd(),
                           .welcome = welcome,
                           .directory = std::move(*directory),
                           .ledger = std::move(*ledger),
-                          .doorbell = std::move(*doorbell)};
+                          .doorbell = std::move(*doorbell),
+                          .liveness = std::move(liveness)};
   return std::make_shared<Connection>(number, std::move(parts));
 }
 
@@ -121,7 +131,7 @@ Result<std::shared_ptr<Connection>> Connection::open(const std::string& path, co
   if (!packet) return wrap(busy_if_hung_up(std::move(packet).error()), doing + ": await welcome");
   auto welcome = welcome_of(*packet, options.pollable);
   if (!welcome) return wrap(std::move(welcome).error(), doing);
-  auto connection = assemble(std::move(*packet), std::move(*socket), *welcome, kept, ledgers.clock());
+  auto connection = assemble(std::move(*packet), std::move(*socket), *welcome, options.pollable, kept, ledgers.clock());
   if (!connection) return wrap(std::move(connection).error(), doing);
   return connection;
 }
@@ -132,7 +142,8 @@ Connection::Connection(std::uint64_t number, Parts parts)
       fds_(both(std::move(parts.socket), std::move(parts.notification))),
       directory_(std::move(parts.directory)),
       ledger_(std::move(parts.ledger)),
-      doorbell_(std::move(parts.doorbell)) {}
+      doorbell_(std::move(parts.doorbell)),
+      liveness_(std::move(parts.liveness)) {}
 
 bool Connection::has_hung_up() const noexcept {
   pollfd poll_fd{.fd = socket(), .events = POLLRDHUP, .revents = 0};
@@ -150,6 +161,23 @@ std::uint64_t Connection::active_reset_id() const noexcept {
 void Connection::acknowledge(std::uint64_t reset_id) noexcept {
   ledger_->acknowledge(reset_id, number_);
   doorbell_.ring(directory_.header().acks_target.load(std::memory_order_acquire));
+}
+
+bool Connection::is_alive(std::uint64_t session_id, std::uint32_t slot) const noexcept {
+  if (session_id == 0 || slot >= shm::kSessionCapacity) return false;
+  const shm::SessionRecord& row = directory_.session(slot);
+  // wardend changes rows seldom, and with sequentially consistent stores. The slot's next session has another number.
+  const bool is_there =
+      row.session_id.load() == session_id && row.state.load() == static_cast<std::uint32_t>(shm::SessionState::kLive);
+  return is_there && !(liveness_ && liveness_->is_dead(slot, session_id));
+}
+
+std::size_t Connection::living_sessions() const noexcept {
+  std::size_t count = 0;
+  for (std::uint32_t slot = 0; slot < shm::kSessionCapacity; ++slot) {
+    if (is_alive(directory_.session(slot).session_id.load(), slot)) ++count;
+  }
+  return count;
 }
 
 std::vector<std::string> Connection::device_names(std::uint64_t device_mask) const {

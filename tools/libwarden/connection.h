@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,6 +16,7 @@
 
 #include "shm/directory.h"
 #include "shm/ledger.h"
+#include "shm/liveness_page.h"
 #include "shm/socket.h"
 #include "tools/libwarden/client_ledger.h"
 #include "tools/libwarden/fork_guard.h"
@@ -38,6 +40,7 @@ class Connection {
     shm::DirectoryReader directory;
     std::shared_ptr<ClientLedger> ledger;
     shm::DoorbellMemory doorbell;
+    std::optional<shm::LivenessPage> liveness;
   };
   Connection(std::uint64_t number, Parts parts);
   Connection(const Connection&) = delete;
@@ -64,6 +67,10 @@ class Connection {
   // Writes the answer where wardend reads it, and rings.
   void acknowledge(std::uint64_t reset_id) noexcept;
 
+  // This session's process lives, by the kernel's own word where there is one, else by wardend's.
+  [[nodiscard]] bool is_alive(std::uint64_t session_id, std::uint32_t slot) const noexcept;
+  [[nodiscard]] std::size_t living_sessions() const noexcept;
+
   // The device table.
   [[nodiscard]] std::vector<std::string> device_names(std::uint64_t device_mask) const;
   // Which devices are being reset.
@@ -78,6 +85,7 @@ class Connection {
   const shm::DirectoryReader directory_;
   const std::shared_ptr<ClientLedger> ledger_;  // not mapped in a forked child
   shm::DoorbellMemory doorbell_;
+  const std::optional<shm::LivenessPage> liveness_;  // none: wardend has none
 };
 
 }  // namespace warden::internal

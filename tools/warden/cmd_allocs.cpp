@@ -94,6 +94,7 @@ void add_allocs_command(CLI::App& app, Context& context) {
   remaining->excludes(leaks)->excludes(json);
   command->callback([&context, options] {
     options->filter.records = options->leaks;
+    if (options->leaks) options->filter.min_age = options->age;
     context.run = [&context, options] { return list_allocations(context, *options); };
   });
 }

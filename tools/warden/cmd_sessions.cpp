@@ -18,6 +18,7 @@ const std::vector<Column> kColumns = {
     {.heading = "USER", .key = "uid"},
     {.heading = "STATE", .key = "state"},
     {.heading = "RUNS FOR", .key = "age_ns", .is_age = true},
+    {.heading = "ATTACHED FOR", .key = "attached_ns", .is_age = true},
     {.heading = "SUBJECT", .key = "subject", .zero_is_none = true},
     {.heading = "LISTENS", .key = "listens"},
     {.heading = "OPENED", .key = "devices"},

@@ -47,13 +47,20 @@ json sum_json(const shm::AllocationSum& sum) { return {{"records", sum.count}, {
 class Listing {
  public:
   Listing(const AllocationSources& sources, const AllocationQuery& query)
-      : sources_(sources), query_(query), room_(query.max_records), now_ns_(shm::boottime_ns()) {}
+      : reaper_(sources.reaper),
+        sessions_(sources.sessions.all()),
+        query_(query),
+        room_(query.max_records),
+        now_ns_(shm::boottime_ns()) {
+    for (std::uint32_t index = 0; index < sources.devices.count(); ++index) {
+      device_names_.push_back(sources.devices.at(index).name());
+    }
+    if (sources.clients == nullptr) return;
+    for (const auto& [id, client] : sources.clients->all()) add_client(client);
+  }
 
   [[nodiscard]] std::string text() {
-    for (const auto& session : sources_.sessions.all()) add_session(*session);
-    if (sources_.clients != nullptr) {
-      for (const auto& [id, client] : sources_.clients->all()) add_client(client);
-    }
+    for (const auto& session : sessions_) add_session(*session);
     json listing = sum_json(total_.all());
     listing["time_ns"] = now_ns_;
     listing["truncated"] = truncated_;
@@ -70,7 +77,7 @@ class Listing {
 
   [[nodiscard]] std::string device_name(std::int32_t device) const {
     const auto index = static_cast<std::uint32_t>(device);
-    return index < sources_.devices.count() ? sources_.devices.at(index).name() : std::string();
+    return index < device_names_.size() ? device_names_[index] : std::string();
   }
 
   [[nodiscard]] json devices_json(const Sums& sums) const {
@@ -112,7 +119,7 @@ class Listing {
 
   void add_session(const Session& session) {
     const SessionIdentity& who = session.identity;
-    if (!wants_pid(who.pid) || sources_.reaper.is_void(session)) return;
+    if (!wants_pid(who.pid) || reaper_.is_void(session)) return;
     const auto totals = session.ledger.allocations().totals();
     if (!totals) return;
     Sums sums;
@@ -136,12 +143,15 @@ class Listing {
   [[nodiscard]] json session_records(const Session& session) {
     json records = json::array();
     if (query_.max_records == 0) return records;
+    const auto min_age_ns = static_cast<std::uint64_t>(std::chrono::nanoseconds(query_.min_age).count());
     const auto visit = [&](const shm::Allocation& one) {
       if (!wants_device(static_cast<std::int32_t>(one.device))) return;
+      const std::uint64_t age_ns = now_ns_ - std::min(now_ns_, one.time_ns);
+      if (age_ns < min_age_ns) return;
       json record = {{"device", one.device},    {"kind", kKindNames.at(static_cast<std::size_t>(one.kind))},
                      {"thread", one.thread_id}, {"address", one.address},
                      {"bytes", one.size_bytes}, {"tag", one.tag},
-                     {"time_ns", one.time_ns},  {"age_ns", now_ns_ > one.time_ns ? now_ns_ - one.time_ns : 0},
+                     {"time_ns", one.time_ns},  {"age_ns", age_ns},
                      {"label", one.label()}};
       if (one.kind == shm::AllocationKind::kKernel) {
         record["kernel"] = kKernelNames.at(static_cast<std::size_t>(one.kernel_kind));
@@ -186,8 +196,10 @@ class Listing {
     return record;
   }
 
-  const AllocationSources& sources_;
-  const AllocationQuery& query_;
+  const Reaper& reaper_;
+  std::vector<std::string> device_names_;
+  std::vector<std::shared_ptr<Session>> sessions_;
+  const AllocationQuery query_;
   std::uint32_t room_;
   const std::uint64_t now_ns_;
   Sums total_;
@@ -197,8 +209,8 @@ class Listing {
 
 }  // namespace
 
-std::string allocations_listing(const AllocationSources& sources, const AllocationQuery& query) {
-  return Listing(sources, query).text();
+std::function<std::string()> allocations_listing(const AllocationSources& sources, const AllocationQuery& query) {
+  return [listing = std::make_shared<Listing>(sources, query)] { return listing->text(); };
 }
 
 shm::AllocationSum sum_of_allocations(const AllocationSources& sources) {

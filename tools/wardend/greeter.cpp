@@ -110,7 +110,8 @@ Result<std::shared_ptr<Session>> Greeter::make_session(int socket, const shm::Pa
                       .start_time_ns = peer->start_time_ns,
                       .name = name_of(*hello, *peer),
                       .subject_pid = subject_pidfd ? *subject_pid : 0,
-                      .own_pid = innermost_pid_of(peer->pid)};
+                      .own_pid = innermost_pid_of(peer->pid),
+                      .attach_time_ns = shm::boottime_ns()};
   auto session = std::make_shared<Session>(std::move(who), std::move(*ledger));
   session->pidfd = std::move(peer->pidfd);
   session->subject_pidfd = std::move(subject_pidfd);

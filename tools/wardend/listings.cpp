@@ -2,6 +2,7 @@
 // Who is there, and what they hold.
 #include "tools/wardend/listings.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "shm/directory.h"
@@ -105,6 +106,7 @@ std::string sessions_listing(const Devices& devices, const SessionTable& session
                                                           : "live"},
                     {"pid", who.pid},
                     {"pid_in_namespace", who.own_pid},
+                    {"attached_ns", now_ns - std::min(now_ns, who.attach_time_ns)},
                     {"age_ns", who.start_time_ns < now_ns ? now_ns - who.start_time_ns : 0},
                     {"allocations", is_void ? held_json({}) : held_json(session->ledger.allocations().totals())},
                     {"death_actions", session->ledger.death_actions().count().value_or(0)},

@@ -319,7 +319,7 @@ AllocationSources RequestHandler::allocation_sources() const {
 Status RequestHandler::list_allocations(const SessionPointer& session, const shm::Packet& packet) {
   const auto body = shm::body_of<shm::ListAllocations>(packet);
   if (!body) return std::unexpected(body.error());
-  AllocationQuery query{.device = {}, .pid = body->pid};
+  AllocationQuery query{.device = {}, .pid = body->pid, .min_age = milliseconds(body->min_age_ms)};
   const std::string_view device(body->device, ::strnlen(body->device, sizeof(body->device)));
   if (!device.empty()) {
     const Result<std::uint32_t> index = parts_.devices.find(device);
@@ -333,7 +333,14 @@ Status RequestHandler::list_allocations(const SessionPointer& session, const shm
     // 0 is one more than the largest there is.
     query.max_records = std::min(body->max_records - 1, shm::kMaxListedRecords - 1) + 1;
   }
-  parts_.replier.text(*session, packet.header.request, allocations_listing(allocation_sources(), query));
+  const bool taken = reading_.post(
+      [this, session, request = packet.header.request, listing = allocations_listing(allocation_sources(), query)] {
+        parts_.replier.text(*session, request, listing());
+      });
+  if (!taken) {
+    parts_.replier.refuse(*session, packet.header.request,
+                          {Code::kBusy, "too many listings are being read; ask again when those are done"});
+  }
   return {};
 }
 

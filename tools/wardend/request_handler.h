@@ -17,6 +17,7 @@
 #include "tools/wardend/card_jobs.h"
 #include "tools/wardend/cleaner.h"
 #include "tools/wardend/devices.h"
+#include "tools/wardend/listing_thread.h"
 #include "tools/wardend/mailbox.h"
 #include "tools/wardend/options.h"
 #include "tools/wardend/reaper.h"
@@ -82,6 +83,7 @@ class RequestHandler {
 
   Parts parts_;
   std::vector<PendingListing> listings_;
+  ListingThread reading_;
 };
 
 }  // namespace warden::daemon

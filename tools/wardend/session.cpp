@@ -13,8 +13,8 @@ using nlohmann::json;
 constexpr std::string_view kPrefix = "session/";
 
 SessionIdentity identity_of(const json& blob) {
-  return {blob.at("id"),         blob.at("slot"), blob.at("pid"),     blob.at("uid"),    blob.at("flags"),
-          blob.at("start_time"), blob.at("name"), blob.at("subject"), blob.at("own_pid")};
+  return {blob.at("id"),         blob.at("slot"), blob.at("pid"),     blob.at("uid"),     blob.at("flags"),
+          blob.at("start_time"), blob.at("name"), blob.at("subject"), blob.at("own_pid"), blob.at("attach_time")};
 }
 
 }  // namespace
@@ -36,6 +36,7 @@ std::string blob_of(const Session& session) {
                      {"name", who.name},
                      {"subject", who.subject_pid},
                      {"own_pid", who.own_pid},
+                     {"attach_time", who.attach_time_ns},
                      {"wants_liveness", session.wants_liveness},
                      {"reaped", session.reaped.load()},
                      {"ended", session.ended.load()},

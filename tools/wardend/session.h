@@ -25,8 +25,9 @@ struct SessionIdentity {
   std::uint32_t flags = 0;  // shm::kSessionOperator
   std::uint64_t start_time_ns = 0;
   std::string name;
-  int subject_pid = 0;  // 0: the session stands for its own process
-  int own_pid = 0;      // what its own PID namespace calls the process; 0: unknown
+  int subject_pid = 0;               // 0: the session stands for its own process
+  int own_pid = 0;                   // what its own PID namespace calls the process; 0: unknown
+  std::uint64_t attach_time_ns = 0;  // CLOCK_BOOTTIME
 };
 
 // Shared between the threads of the worker; what several of them write is atomic.

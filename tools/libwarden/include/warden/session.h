@@ -31,10 +31,11 @@ struct AttachOptions {
 
 // Which allocations a listing shows.
 struct AllocationFilter {
-  std::string device{};           // its name or number; empty: of all devices
-  int pid = 0;                    // as wardend sees it; 0: of all processes
-  bool records = false;           // single records too, not only sums
-  std::uint32_t max_records = 0;  // of all processes together; 0: as many as wardend gives, 65,536
+  std::string device{};                  // its name or number; empty: of all devices
+  int pid = 0;                           // as wardend sees it; 0: of all processes
+  bool records = false;                  // single records too, not only sums
+  std::chrono::milliseconds min_age{0};  // single records of sessions: at least this old
+  std::uint32_t max_records = 0;         // of all processes together; 0: as many as wardend gives, 65,536
 };
 
 // Attached until the last reference goes. When wardend restarts, the next call attaches again by itself: listeners go
@@ -49,6 +50,12 @@ class Session {
 
   [[nodiscard]] std::uint64_t id() const noexcept;
   [[nodiscard]] bool is_operator() const noexcept;
+  // Whether this session's process lives; its number and slot are those of the listing. Asks nobody: where the kernel
+  // itself writes down who has begun to die, a death is seen before wardend can know of it. false: it is dead or has
+  // left. kDisconnected: in a forked child.
+  [[nodiscard]] Result<bool> is_alive(std::uint64_t session_id, std::uint32_t slot) const;
+  // How many do, this one among them.
+  [[nodiscard]] Result<std::size_t> living_sessions() const;
   // Names of all devices wardend knows, in table order.
   [[nodiscard]] Result<std::vector<std::string>> devices();
   // The listings behind `warden devices` and `warden sessions`, as JSON text.
