@@ -79,7 +79,8 @@ class ExitWatcher {
   virtual bool forget(std::uint64_t id) = 0;
   // Readable when take() has something to say.
   [[nodiscard]] virtual int fd() const noexcept = 0;
-  // Appends the deaths since the last call, each once. Never blocks.
+  // Appends deaths since the last call, each once; whoever is known at once does not wait for those that have to be
+  // looked for: fd() stays readable then. Never blocks.
   [[nodiscard]] virtual Status take(std::vector<Death>& deaths) = 0;
 
   // To be mapped read-only, also by clients (shm/liveness_page.h); -1: the mechanism has none.

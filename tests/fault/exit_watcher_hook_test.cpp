@@ -132,9 +132,11 @@ TEST_P(ExitHookTest, AFullRingIsRepaired) {
   gate.open();
   for (const Victim& victim : victims) victim.await_end();
   Times told;
-  const auto deaths = take();
+  auto deaths = take();  // what is in the ring is not kept waiting
+  const auto repaired = take();
+  deaths.insert(deaths.end(), repaired.begin(), repaired.end());
   count(told, deaths);
-  EXPECT_EQ(told, each_once(kCount)) << "all of them, by one look";
+  EXPECT_EQ(told, each_once(kCount)) << "all the others, by one look";
   const auto counters = watcher_->counters();
   const auto by_hook = static_cast<std::uint64_t>(std::ranges::count_if(deaths, &bpf::Death::by_hook));
   EXPECT_GT(by_hook, 0U);
@@ -162,6 +164,9 @@ TEST_P(ExitHookTest, WhoseEventFoundNoRoomIsToldAtOnce) {
   gate.open();
   for (const Victim& victim : victims) victim.await_end();
   Times told;
+  count(told, take());
+  EXPECT_FALSE(told.contains(1000));
+  EXPECT_TRUE(bpf::is_readable(watcher_->fd())) << "there is more to say";
   count(told, take());
   Times wanted = each_once(200);
   wanted[1000] = 1;

@@ -5,7 +5,10 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <memory>
 #include <nlohmann/json.hpp>
+#include <utility>
+#include <vector>
 
 namespace warden::daemon {
 namespace {
@@ -60,7 +63,9 @@ class Listing {
   }
 
   [[nodiscard]] std::string text() {
+    json bridged = std::exchange(processes_, json::array());
     for (const auto& session : sessions_) add_session(*session);
+    for (json& process : bridged) processes_.push_back(std::move(process));
     json listing = sum_json(total_.all());
     listing["time_ns"] = now_ns_;
     listing["truncated"] = truncated_;
