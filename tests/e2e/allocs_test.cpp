@@ -114,9 +114,10 @@ TEST_F(Allocs, ListsNoYoungerRecords) {
 TEST_F(Allocs, SessionsSayWhatTheyHold) {
   const auto one = holder(3);
   const std::string pid = std::to_string(one->pid());
-  EXPECT_THAT(out("warden", {"sessions"}),
-              testing::ContainsRegex(" " + pid + " +" + pid +
-                                     " +holder +[0-9]+ +live +[0-9.]+( ms|s) +[0-9.]+( ms|s) +- +- +- +3 +3.00 MB\n"));
+  EXPECT_THAT(
+      out("warden", {"sessions"}),
+      testing::ContainsRegex(" " + pid + " +" + pid +
+                             " +holder +[0-9]+ +live +[0-9.]+( ms|s) +[0-9.]+( ms|s) +- +- +- +3 +3.00 MB +0\n"));
   const json sessions = json::parse(out("warden", {"sessions", "--json"}));
   EXPECT_TRUE(std::ranges::any_of(sessions, [&](const json& session) {
     return session["pid"] == one->pid() && session["allocations"]["bytes"] == 3 << 20 && session["attached_ns"] > 0 &&
