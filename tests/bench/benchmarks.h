@@ -25,5 +25,7 @@ namespace warden::bench {
 [[nodiscard]] Result<Entries> bench_reap(const Options& options);
 // Many clients dying at once.
 [[nodiscard]] Result<Entries> bench_reap_crowd(const Options& options);
+// Instructions of the simulator's cores.
+[[nodiscard]] Result<Entries> bench_interpreter(const Options& options);
 
 }  // namespace warden::bench

@@ -110,7 +110,7 @@ TEST_F(WarmResetTest, PayloadSizeIsRestored) {
   const ResetReport report = chip_->warm_reset(patient_options());
   EXPECT_TRUE(report.ok) << in_words(report);
   EXPECT_EQ(config16(kDeviceControl) & PCI_EXP_DEVCTL_PAYLOAD, before);
-  for (const std::uint64_t scratch : {0x1FF30078, 0x1FF3007C}) {
+  for (const std::uint64_t scratch : {0x1FF30078U, 0x1FF3007CU}) {
     std::uint32_t value = 1;
     EXPECT_TRUE(
         chip_->device().read(VFIO_PCI_BAR0_REGION_INDEX, scratch, std::as_writable_bytes(std::span(&value, 1))));
