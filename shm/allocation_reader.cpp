@@ -222,7 +222,7 @@ class TablePiece {
   static constexpr std::uint32_t kRecords = 1024;  // 64 KiB: a second look is served from the cache
 
   // Not filled with zeroes: that would cost as much as reading.
-  explicit TablePiece(int fd) : fd_(fd), first_(new RecordCopy[kRecords]) {}
+  explicit TablePiece(int fd) : fd_(fd), first_(std::make_unique_for_overwrite<RecordCopy[]>(kRecords)) {}
 
   // Before the first piece.
   Status begin() { return look_at_shards(); }
@@ -236,7 +236,7 @@ class TablePiece {
     if (auto ok = read_shards(fd_, shards_); !ok) return ok;
     stood_still_ = same_stamps(before, shards_);
     if (stood_still_) return {};
-    if (!second_) second_.reset(new RecordCopy[kRecords]);
+    if (!second_) second_ = std::make_unique_for_overwrite<RecordCopy[]>(kRecords);
     if (auto ok = read_at(fd_, second_.get(), len_bytes, offset); !ok) return ok;
     return look_at_shards();  // whose records the next piece must not trust
   }

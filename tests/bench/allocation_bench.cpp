@@ -116,7 +116,7 @@ Pair record_and_release(AllocationLedger& ledger, int thread_count, std::uint64_
       [&] {
         return ns_each(thread_count, rounds, [&](int me) {
           AllocationHandle* const handles = held[static_cast<std::size_t>(me)].data();
-          return [&ledger, handles, live_count](std::uint64_t i) __attribute__((always_inline)) {
+          return [&ledger, handles, live_count] [[gnu::always_inline]] (std::uint64_t i) {
             AllocationHandle& place = handles[i & (live_count - 1)];
             const auto handle = ledger.record(0, AllocationKind::kDram, i, 4096, i);
             keep_word(ledger.release(place).has_value());  // not in the first round, where there is none yet
@@ -127,11 +127,11 @@ Pair record_and_release(AllocationLedger& ledger, int thread_count, std::uint64_
       [&] {
         return ns_each(thread_count, rounds, [&](int me) {
           BareRecord* const records = bare[static_cast<std::size_t>(me)].data();
-          return [records, places = live_count + kFreePlaces, next = std::uint64_t{0}](std::uint64_t i) mutable
-              __attribute__((always_inline)) {
-                bare_store(records[next], i);
-                next = next + 1 == places ? 0 : next + 1;
-              };
+          return [records, places = live_count + kFreePlaces,
+                  next = std::uint64_t{0}] [[gnu::always_inline]] (std::uint64_t i) mutable {
+            bare_store(records[next], i);
+            next = next + 1 == places ? 0 : next + 1;
+          };
         });
       });
   for (auto& handles : held) {

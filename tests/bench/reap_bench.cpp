@@ -40,11 +40,11 @@ struct Load {
 bool record_alone(int ledger_fd, std::uint32_t record_count) {
   static std::optional<shm::LedgerWriter> ledger;  // until this process dies
   static std::shared_ptr<shm::AllocationWriter> writer;
-  static const shm::Word64 clock{1};
+  static const shm::Word64 kClock{1};
   auto opened = shm::LedgerWriter::open(UniqueFd(::fcntl(ledger_fd, F_DUPFD_CLOEXEC, 0)), 1);
   if (!opened) return false;
   ledger.emplace(std::move(*opened));
-  writer = shm::AllocationWriter::create(ledger->start(), clock);
+  writer = shm::AllocationWriter::create(ledger->start(), kClock);
   for (std::uint32_t i = 0; i < record_count; ++i) {
     if (!writer->record({.address = i, .size_bytes = 4096, .tag = i})) return false;
   }
