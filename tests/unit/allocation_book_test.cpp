@@ -62,7 +62,7 @@ TEST_F(Book, SharedBuffersCountOnce) {
 TEST_F(Book, DevicesAndSpacesAreApart) {
   apply(request(Type::kAlloc, 64, 1000, 0));
   apply(request(Type::kAlloc, 64, 2000, 1));
-  apply(request(Type::kCbAlloc, 64, 4000, 0, AllocationKind::kCb));
+  apply(request(Type::kCbAlloc, 64, 4000, 0, AllocationKind::kCircularBuffer));
   apply(request(Type::kKernelLoad, 64, 8000, 0, AllocationKind::kKernel));
   EXPECT_EQ(book_->sums().records, 4U);
   EXPECT_EQ(book_->sums().bytes, 15000U);
@@ -73,12 +73,12 @@ TEST_F(Book, DevicesAndSpacesAreApart) {
 
 // Circular buffers and kernels take their size each time, and one of another size is another.
 TEST_F(Book, CircularBuffersCountEach) {
-  for (int i = 0; i < 3; ++i) apply(request(Type::kCbAlloc, 5, 100, 0, AllocationKind::kCb));
-  apply(request(Type::kCbAlloc, 5, 7, 0, AllocationKind::kCb));
+  for (int i = 0; i < 3; ++i) apply(request(Type::kCbAlloc, 5, 100, 0, AllocationKind::kCircularBuffer));
+  apply(request(Type::kCbAlloc, 5, 7, 0, AllocationKind::kCircularBuffer));
   EXPECT_EQ(book_->sums().bytes, 307U);
-  EXPECT_EQ(apply(request(Type::kCbFree, 5, 100, 0, AllocationKind::kCb)), Outcome::kChanged);
+  EXPECT_EQ(apply(request(Type::kCbFree, 5, 100, 0, AllocationKind::kCircularBuffer)), Outcome::kChanged);
   EXPECT_EQ(book_->sums().bytes, 207U);
-  EXPECT_EQ(apply(request(Type::kCbFree, 5, 8, 0, AllocationKind::kCb)), Outcome::kUnknown);
+  EXPECT_EQ(apply(request(Type::kCbFree, 5, 8, 0, AllocationKind::kCircularBuffer)), Outcome::kUnknown);
   EXPECT_EQ(sums_after_adoption().bytes, 207U);
 }
 
@@ -90,9 +90,12 @@ TEST_F(Book, Bounds) {
   EXPECT_EQ(apply(request(Type::kFree, 1), false), Outcome::kChanged);
   const std::uint64_t most = AllocationBook::kMaxBytes / kMaxAllocationBytes;
   for (std::uint64_t i = 0; i + 1 < most; ++i) {
-    ASSERT_EQ(apply(request(Type::kCbAlloc, 3, kMaxAllocationBytes, 0, AllocationKind::kCb)), Outcome::kChanged) << i;
+    ASSERT_EQ(apply(request(Type::kCbAlloc, 3, kMaxAllocationBytes, 0, AllocationKind::kCircularBuffer)),
+              Outcome::kChanged)
+        << i;
   }
-  EXPECT_EQ(apply(request(Type::kCbAlloc, 3, kMaxAllocationBytes, 0, AllocationKind::kCb)), Outcome::kNonsense);
+  EXPECT_EQ(apply(request(Type::kCbAlloc, 3, kMaxAllocationBytes, 0, AllocationKind::kCircularBuffer)),
+            Outcome::kNonsense);
   EXPECT_EQ(book_->sums().bytes, (most - 1) * kMaxAllocationBytes + 10);
 }
 
@@ -126,8 +129,8 @@ AllocationRequest nth_request(std::uint64_t number) {
   const std::uint64_t id = random() % 24;
   switch (random() % 4) {
     case 0: return request(Type::kFree, id);
-    case 1: return request(Type::kCbAlloc, id, 1 + id % 3, 1, AllocationKind::kCb);
-    case 2: return request(Type::kCbFree, id, 1 + id % 3, 1, AllocationKind::kCb);
+    case 1: return request(Type::kCbAlloc, id, 1 + id % 3, 1, AllocationKind::kCircularBuffer);
+    case 2: return request(Type::kCbFree, id, 1 + id % 3, 1, AllocationKind::kCircularBuffer);
     default: return request(Type::kAlloc, id, 1000 + id);
   }
 }

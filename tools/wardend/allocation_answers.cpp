@@ -16,7 +16,7 @@ constexpr std::size_t index(AllocationKind kind) { return static_cast<std::size_
 void set_totals(AllocationAnswer& answer, const KindBytes& bytes) {
   answer.words = {bytes[index(AllocationKind::kDram)], bytes[index(AllocationKind::kL1)],
                   bytes[index(AllocationKind::kL1Small)], bytes[index(AllocationKind::kTrace)]};
-  answer.cb_bytes = bytes[index(AllocationKind::kCb)];
+  answer.cb_bytes = bytes[index(AllocationKind::kCircularBuffer)];
   answer.kernel_bytes = bytes[index(AllocationKind::kKernel)];
 }
 

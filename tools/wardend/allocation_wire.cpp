@@ -101,14 +101,14 @@ Status set_kind(const AllocationHead& head, AllocationRequest& request) {
       return {};
     case AllocationMessageType::kKernelLoad:
     case AllocationMessageType::kKernelUnload:
-      if (head.buffer_type > static_cast<std::uint8_t>(KernelType::kDispatch)) {
+      if (head.buffer_type > static_cast<std::uint8_t>(KernelKind::kDispatch)) {
         return bad("kernel type", head.buffer_type);
       }
       request.kind = AllocationKind::kKernel;
-      request.kernel_type = static_cast<KernelType>(head.buffer_type);
+      request.kernel_type = static_cast<KernelKind>(head.buffer_type);
       return {};
     case AllocationMessageType::kCbAlloc:
-    case AllocationMessageType::kCbFree: request.kind = AllocationKind::kCb; return {};
+    case AllocationMessageType::kCbFree: request.kind = AllocationKind::kCircularBuffer; return {};
     default: return {};
   }
 }
@@ -122,7 +122,7 @@ std::string_view to_string(AllocationKind kind) noexcept {
     case AllocationKind::kSystemMemory: return "SYSTEM_MEMORY";
     case AllocationKind::kL1Small: return "L1_SMALL";
     case AllocationKind::kTrace: return "TRACE";
-    case AllocationKind::kCb: return "CB";
+    case AllocationKind::kCircularBuffer: return "CB";
     case AllocationKind::kKernel: return "KERNEL";
   }
   return "unknown";

@@ -27,6 +27,7 @@
 #include <span>
 #include <string_view>
 
+#include <warden/allocation_kind.h>
 #include <warden/result.h>
 
 namespace warden::daemon {
@@ -52,20 +53,8 @@ enum class AllocationMessageType : std::uint8_t {
   kKernelUnload = 11,
 };
 
-// What an allocation is; also the buffer types of the wire.
-enum class AllocationKind : std::uint8_t {
-  kDram = 0,
-  kL1 = 1,
-  kSystemMemory = 2,
-  kL1Small = 3,
-  kTrace = 4,
-  kCb = 5,
-  kKernel = 6,
-};
-inline constexpr std::size_t kAllocationKinds = 7;
+// Kinds of allocations and of kernels have the same numbers on the wire as everywhere.
 [[nodiscard]] std::string_view to_string(AllocationKind kind) noexcept;
-
-enum class KernelType : std::uint8_t { kApplication = 0, kFabric = 1, kDispatch = 2 };
 
 // Numbers no card has: a message with more is garbage.
 inline constexpr std::int32_t kMaxAllocationDevices = 256;
@@ -114,7 +103,7 @@ struct AllocationRequest {
   std::int32_t device = 0;
   std::uint64_t size_bytes = 0;
   AllocationKind kind{};
-  KernelType kernel_type{};
+  KernelKind kernel_type{};
   std::int32_t process_id = 0;  // what the client calls itself; never trusted
   std::uint64_t buffer_id = 0;
   std::uint64_t timestamp = 0;
