@@ -18,7 +18,6 @@ using nlohmann::json;
 constexpr std::array<const char*, shm::kAllocationKinds> kKindNames = {"dram",  "l1", "system_memory", "l1_small",
                                                                        "trace", "cb", "kernel"};
 constexpr std::array<const char*, shm::kKernelKinds> kKernelNames = {"application", "fabric", "dispatch"};
-static_assert(kAllocationKinds == shm::kAllocationKinds);  // the bridge's, with the same values
 
 using KindSums = std::array<shm::AllocationSum, shm::kAllocationKinds>;
 
