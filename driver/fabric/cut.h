@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+// Chips taken out of a running fabric for a reset, and put back. Traffic between the others goes on; what would go
+// through the cut waits at its sender.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include <warden/result.h>
+#include <nlohmann/json_fwd.hpp>
+
+#include "driver/fabric/accounts.h"
+#include "driver/fabric/control_plane.h"
+#include "driver/fabric/router_state_manager.h"
+
+namespace warden::fabric {
+
+struct CutReport {
+  std::vector<FabricNodeId> chips;
+  std::vector<RouterId> facing;        // routers of the others whose links lead into the cut
+  std::vector<PairAccount> undrained;  // by prepare(): not out by the deadline
+  std::vector<Straggler> not_paused;   // of the facing
+  std::uint64_t delayed_packets = 0;   // that waited because their way led through the cut
+  std::uint64_t resent_packets = 0;    // by facing routers, after the reset
+  std::uint64_t lost_packets = 0;      // that were inside the cut and are gone
+  std::vector<RouterId> not_restored;  // links that did not come back, routers that did not start
+  std::vector<std::string> remarks;    // one line each
+  std::chrono::microseconds prepare_duration{0};
+  std::chrono::microseconds restore_duration{0};
+};
+[[nodiscard]] nlohmann::json to_json(const CutReport& report);
+
+struct CutOptions {
+  std::chrono::milliseconds drain_timeout{5000};
+  std::chrono::milliseconds pause_timeout{5000};
+  std::chrono::milliseconds link_deadline{5000};
+  std::chrono::milliseconds start_deadline{5000};
+};
+
+// Borrows the control plane. Threads: one at a time.
+//
+//   prepare ──► (the chips are reset by whoever does that) ──► restore
+//
+// restore() needs only what the cards tell: it also ends what a killed predecessor began.
+class Cut {
+ public:
+  // `chips`: devices of the fabric; kNotFound by prepare() and restore() for others.
+  Cut(ControlPlane& fabric, std::vector<FabricNodeId> chips, const CutOptions& options = {});
+
+  // Holds, drains, pauses. What does not follow in time is in the report, and is no error: a chip that hangs must be
+  // reset all the same. Errors: none of the chips is in the fabric, or a card outside the cut does not answer.
+  [[nodiscard]] Status prepare();
+  // Without a reset: everything goes on as before.
+  [[nodiscard]] Status abandon();
+  // Waits for the links, loads the routers of the cut, joins their neighbours to them, runs all, admits again.
+  [[nodiscard]] Status restore();
+
+  [[nodiscard]] const CutReport& report() const noexcept { return report_; }
+
+ private:
+  ControlPlane* fabric_;
+  std::vector<FabricNodeId> chips_;
+  CutOptions options_;
+  CutReport report_;
+};
+
+// Devices whose cards have these names; kNotFound for one that is not in the fabric.
+[[nodiscard]] Result<std::vector<FabricNodeId>> devices_of_cards(const ControlPlane& fabric,
+                                                                 const std::vector<std::string>& names);
+
+}  // namespace warden::fabric

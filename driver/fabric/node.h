@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// Names of places in the fabric: meshes, the chips in them, and the Ethernet channels that routers serve.
+#pragma once
+
+#include <compare>
+#include <cstdint>
+#include <string>
+
+namespace warden::fabric {
+
+using MeshId = std::uint32_t;
+using chan_id_t = std::uint8_t;  // NOLINT(readability-identifier-naming): tt-metal's name. E0 to E15
+
+// A chip by its place in its mesh, x to the east, y to the south, both from 0.
+struct FabricNodeId {
+  MeshId mesh_id = 0;
+  std::uint32_t logical_x = 0;
+  std::uint32_t logical_y = 0;
+  auto operator<=>(const FabricNodeId&) const = default;
+};
+[[nodiscard]] std::string to_string(const FabricNodeId& node);  // "0:(1,2)": mesh, x, y
+
+struct RouterId {
+  FabricNodeId node;
+  chan_id_t channel = 0;
+  auto operator<=>(const RouterId&) const = default;
+};
+[[nodiscard]] std::string to_string(const RouterId& router);  // "0:(1,2) E4"
+
+}  // namespace warden::fabric
