@@ -138,7 +138,13 @@ struct RouterConfiguration {  // host, before the start, except where said
   uint16_t reserved0;
   uint32_t link_session;   // any time before kRetrain; both ends have the same
   uint32_t retrain_flags;  // any time before kRetrain
-  uint32_t reserved1[4];
+  // The host's notes for the host that comes after it: the router does not read them.
+  uint16_t rows;  // of the mesh
+  uint16_t columns;
+  uint16_t peer_node;
+  uint8_t peer_channel;
+  uint8_t reserved1;
+  uint32_t reserved2[2];
 };
 static_assert(sizeof(RouterConfiguration) == 32);
 
