@@ -30,6 +30,7 @@ ResetRecord record_in(shm::ResetPhase phase, std::uint64_t id = 41) {
   record.listeners = {{5, 50, "name", Outcome::kDied, 7, 8}};
   record.phases = {{shm::ResetPhase::kAnnounced, 83}};
   record.evidence = {{"vfio-user:/a", "marker", "1", "0", true}};
+  record.fabric = FabricRecord{1, 2, 3, 4, true, "why"};
   return record;
 }
 
@@ -75,6 +76,13 @@ TEST_F(JournalTest, LastStepComesBackWhole) {
   EXPECT_EQ(record.listeners.at(0).outcome, Outcome::kDied);
   EXPECT_EQ(record.phases.at(0).duration_us, 83U);
   EXPECT_TRUE(record.evidence.at(0).passed);
+  ASSERT_TRUE(record.fabric);
+  EXPECT_EQ(record.fabric->routers_paused, 1U);
+  EXPECT_EQ(record.fabric->routes_held, 2U);
+  EXPECT_EQ(record.fabric->packets_delayed, 3U);
+  EXPECT_EQ(record.fabric->packets_lost, 4U);
+  EXPECT_TRUE(record.fabric->restored);
+  EXPECT_EQ(record.fabric->complaint, "why");
 }
 
 // Cut at every single byte of the last line, the step before it is found; never half of one.

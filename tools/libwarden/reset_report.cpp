@@ -56,6 +56,15 @@ ResetEvidence evidence_of(const Json& json) {
           .passed = json.value("passed", false)};
 }
 
+ResetFabric fabric_of(const Json& json) {
+  return {.routers_paused = json.value("routers_paused", std::uint32_t{0}),
+          .routes_held = json.value("routes_held", std::uint32_t{0}),
+          .packets_delayed = json.value("packets_delayed", std::uint64_t{0}),
+          .packets_lost = json.value("packets_lost", std::uint64_t{0}),
+          .restored = json.value("restored", false),
+          .complaint = json.value("complaint", "")};
+}
+
 // Throws what nlohmann throws.
 Result<ResetReport> report_of(const Json& json) {
   const auto result = result_named(json.at("result").get<std::string>());
@@ -69,6 +78,7 @@ Result<ResetReport> report_of(const Json& json) {
   for (const Json& phase : json.value("phases", none)) report.phases.push_back(phase_of(phase));
   for (const Json& listener : json.value("listeners", none)) report.listeners.push_back(listener_of(listener));
   for (const Json& evidence : json.value("evidence", none)) report.evidence.push_back(evidence_of(evidence));
+  if (json.contains("fabric")) report.fabric = fabric_of(json["fabric"]);
   return report;
 }
 

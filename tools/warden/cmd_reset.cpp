@@ -66,6 +66,15 @@ void print_evidence(const ResetReport& result) {
   }
 }
 
+void print_fabric(const ResetFabric& fabric) {
+  fmt::print(
+      "fabric     {} router{} paused, {} route{} held, {} packet{} delayed, {} lost: {}{}\n", fabric.routers_paused,
+      fabric.routers_paused == 1 ? "" : "s", fabric.routes_held, fabric.routes_held == 1 ? "" : "s",
+      fabric.packets_delayed, fabric.packets_delayed == 1 ? "" : "s", fabric.packets_lost,
+      fabric.restored ? coloured(stdout, Colour::kGood, "restored") : coloured(stdout, Colour::kBad, "NOT restored"),
+      fabric.complaint.empty() ? "" : " (" + printable(fabric.complaint) + ")");
+}
+
 void print_verdict(const ResetReport& result) {
   if (result.result == ResetResult::kOk) {
     std::uint64_t total_us = 0;
@@ -92,9 +101,11 @@ int reset(const Context& context, ResetChoice& choice) {
     fmt::print("{}\n", result->json);
   } else {
     print_evidence(*result);
+    if (result->fabric) print_fabric(*result->fabric);
     print_verdict(*result);
   }
-  return result->result == ResetResult::kOk ? kExitOk : kExitFailed;
+  const bool traffic_back = !result->fabric || result->fabric->restored;
+  return result->result == ResetResult::kOk && traffic_back ? kExitOk : kExitFailed;
 }
 
 }  // namespace
@@ -103,7 +114,8 @@ void add_reset_command(CLI::App& app, Context& context) {
   CLI::App* command = app.add_subcommand("reset", "Reset cards, everybody told before and after");
   command->footer(
       "Listeners have --timeout to acknowledge; who asks for more time may add up to --extension-cap to it.\n"
-      "Exit status: 0 only when the reset was done and proven; 1 when it failed, was refused or aborted.\n\n"
+      "Exit status: 0 only when the reset was done and proven, and traffic between cards goes on as before;\n"
+      "1 when it failed, was refused or aborted.\n\n"
       "Examples:\n"
       "  warden reset\n"
       "  warden reset --device 0 --timeout 5s --on-timeout abort\n"

@@ -58,6 +58,24 @@ json evidence_json(const std::vector<EvidenceRecord>& evidence) {
   return list;
 }
 
+json fabric_json(const FabricRecord& fabric) {
+  return {{"routers_paused", fabric.routers_paused},
+          {"routes_held", fabric.routes_held},
+          {"packets_delayed", fabric.packets_delayed},
+          {"packets_lost", fabric.packets_lost},
+          {"restored", fabric.restored},
+          {"complaint", fabric.complaint}};
+}
+
+FabricRecord fabric_of(const json& source) {
+  return {.routers_paused = source.at("routers_paused"),
+          .routes_held = source.at("routes_held"),
+          .packets_delayed = source.at("packets_delayed"),
+          .packets_lost = source.at("packets_lost"),
+          .restored = source.at("restored"),
+          .complaint = source.at("complaint")};
+}
+
 std::vector<ResetDevice> devices_of(const json& list) {
   std::vector<ResetDevice> devices;
   for (const json& item : list) devices.push_back({item.at("index"), item.at("name"), item.at("epoch")});
@@ -104,6 +122,7 @@ ResetRecord parse(const json& source) {
   record.listeners = listeners_of(source.at("listeners"));
   record.phases = phases_of(source.at("phases"));
   record.evidence = evidence_of(source.at("evidence"));
+  if (source.contains("fabric")) record.fabric = fabric_of(source["fabric"]);
   record.result = value_named(kResults, source.at("result"));
   record.reason = source.at("reason");
   return record;
@@ -155,23 +174,25 @@ json to_json(const ResetRecord& record) {
   for (const ResetDevice& device : record.devices) {
     devices.push_back({{"index", device.index}, {"name", device.name}, {"epoch", device.epoch}});
   }
-  return {{"id", record.id},
-          {"token", record.token},
-          {"devices", std::move(devices)},
-          {"cause", record.cause},
-          {"timeout_ms", record.timeout.count()},
-          {"extension_cap_ms", record.extension_cap.count()},
-          {"on_timeout", static_cast<std::uint32_t>(record.on_timeout)},
-          {"external", record.external},
-          {"phase", to_string(record.phase)},
-          {"announced_ns", record.announced_ns},
-          {"deadline_ns", record.deadline_ns},
-          {"extended_ms", record.extended_ms},
-          {"listeners", listeners_json(record.listeners)},
-          {"phases", phases_json(record.phases)},
-          {"evidence", evidence_json(record.evidence)},
-          {"result", to_string(record.result)},
-          {"reason", record.reason}};
+  json whole = {{"id", record.id},
+                {"token", record.token},
+                {"devices", std::move(devices)},
+                {"cause", record.cause},
+                {"timeout_ms", record.timeout.count()},
+                {"extension_cap_ms", record.extension_cap.count()},
+                {"on_timeout", static_cast<std::uint32_t>(record.on_timeout)},
+                {"external", record.external},
+                {"phase", to_string(record.phase)},
+                {"announced_ns", record.announced_ns},
+                {"deadline_ns", record.deadline_ns},
+                {"extended_ms", record.extended_ms},
+                {"listeners", listeners_json(record.listeners)},
+                {"phases", phases_json(record.phases)},
+                {"evidence", evidence_json(record.evidence)},
+                {"result", to_string(record.result)},
+                {"reason", record.reason}};
+  if (record.fabric) whole["fabric"] = fabric_json(*record.fabric);
+  return whole;
 }
 
 Result<ResetRecord> record_from_json(const json& source) {
@@ -185,13 +206,15 @@ Result<ResetRecord> record_from_json(const json& source) {
 json report_json(const ResetRecord& record) {
   json devices = json::array();
   for (const ResetDevice& device : record.devices) devices.push_back(device.name);
-  return {{"id", record.id},
-          {"result", to_string(record.result)},
-          {"reason", record.reason},
-          {"devices", std::move(devices)},
-          {"phases", phases_json(record.phases)},
-          {"listeners", listeners_json(record.listeners)},
-          {"evidence", evidence_json(record.evidence)}};
+  json report = {{"id", record.id},
+                 {"result", to_string(record.result)},
+                 {"reason", record.reason},
+                 {"devices", std::move(devices)},
+                 {"phases", phases_json(record.phases)},
+                 {"listeners", listeners_json(record.listeners)},
+                 {"evidence", evidence_json(record.evidence)}};
+  if (record.fabric) report["fabric"] = fabric_json(*record.fabric);
+  return report;
 }
 
 }  // namespace warden::daemon

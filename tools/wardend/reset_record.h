@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -51,6 +52,16 @@ struct EvidenceRecord {
   bool passed = false;
 };
 
+// What a reset did to the traffic between cards.
+struct FabricRecord {
+  std::uint32_t routers_paused = 0;   // of other cards, which face those of the reset
+  std::uint32_t routes_held = 0;      // pairs of cards whose packets had to wait at their senders
+  std::uint64_t packets_delayed = 0;  // that did
+  std::uint64_t packets_lost = 0;     // that were inside the cards when these were reset
+  bool restored = false;              // traffic goes on as before
+  std::string complaint;              // what could not be done; empty when all was
+};
+
 struct ResetRecord {
   // What was asked.
   std::uint64_t id = 0;
@@ -70,6 +81,7 @@ struct ResetRecord {
   std::vector<ListenerRecord> listeners;
   std::vector<PhaseRecord> phases;
   std::vector<EvidenceRecord> evidence;
+  std::optional<FabricRecord> fabric;  // none: no routers run there
 
   // How it ended; kNone while it runs.
   shm::ResetResult result = shm::ResetResult::kNone;

@@ -66,6 +66,7 @@ ResetRecord Transaction::run() {
     parts_.host.begin(record_);
     if (announce() && quiesce()) reset();
   }
+  settle_fabric();
   conclude();
   return record_;
 }
@@ -218,7 +219,14 @@ bool Transaction::kill_and_await(Participants& late) {
 
 bool Transaction::quiesce() {
   if (record_.phase == Phase::kAnnounced && !enter(Phase::kQuiesced)) return false;
-  if (record_.phase == Phase::kQuiesced) publish_phase();
+  if (record_.phase == Phase::kQuiesced) {
+    publish_phase();
+    if (parts_.fabric != nullptr) record_.fabric = parts_.fabric->prepare(record_.devices);
+  }
+  return close_gates();
+}
+
+bool Transaction::close_gates() {
   // Also when a predecessor had come further: this worker's gates are still open.
   for (std::size_t i = 0; i < parts_.targets.size(); ++i) {
     if (Status quiet = parts_.targets[i]->quiesce(kQuiesceDeadline); !quiet) {
@@ -266,6 +274,17 @@ void Transaction::judge(std::vector<std::future<chip::ResetReport>>& verdicts) {
     }
   }
   decide(reasons.empty() ? shm::ResetResult::kOk : shm::ResetResult::kFailed, reasons);
+}
+
+// Good, and traffic comes back with the cards; not begun, and it goes on. Behind a card whose reset failed it waits for
+// the next one.
+void Transaction::settle_fabric() {
+  if (parts_.fabric == nullptr || !record_.fabric || record_.fabric->restored) return;
+  if (record_.result == shm::ResetResult::kOk) {
+    parts_.fabric->restore(record_.devices, *record_.fabric);
+  } else if (record_.phase == Phase::kQuiesced) {
+    parts_.fabric->undo(record_.devices, *record_.fabric);
+  }
 }
 
 void Transaction::conclude() {

@@ -21,6 +21,7 @@
 #include "driver/chip/chip.h"
 #include "shm/directory.h"
 #include "tools/wardend/external_reset.h"
+#include "tools/wardend/fabric_guard.h"
 #include "tools/wardend/participant.h"
 #include "tools/wardend/reset_record.h"
 
@@ -90,6 +91,7 @@ struct TransactionParts {
   std::vector<ParticipantSource*> sources;
   std::vector<ResetTarget*> targets;             // one for each of record.devices
   std::shared_ptr<ExternalReset> external = {};  // with record.external
+  FabricGuard* fabric = nullptr;                 // none: nothing is known of a fabric
 };
 
 // Bound on what a wait may sleep without looking again: a hint that was swallowed costs no more than this.
@@ -119,7 +121,9 @@ class Transaction {
   [[nodiscard]] bool announce();
   [[nodiscard]] bool await_answers();
   [[nodiscard]] bool quiesce();
+  [[nodiscard]] bool close_gates();
   void reset();
+  void settle_fabric();
   void conclude();
 
   [[nodiscard]] bool open_journal();

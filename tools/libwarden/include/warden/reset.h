@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -44,6 +45,16 @@ struct ResetEvidence {
   bool passed = false;
 };
 
+// What happened to traffic between cards.
+struct ResetFabric {
+  std::uint32_t routers_paused = 0;   // of other cards, which face those of the reset
+  std::uint32_t routes_held = 0;      // pairs of cards whose packets had to wait at their senders
+  std::uint64_t packets_delayed = 0;  // that did
+  std::uint64_t packets_lost = 0;     // that were inside the cards when these were reset
+  bool restored = false;              // traffic goes on as before
+  std::string complaint;              // what could not be done
+};
+
 struct ResetReport {
   std::uint64_t reset_id = 0;
   ResetResult result = ResetResult::kFailed;
@@ -52,7 +63,8 @@ struct ResetReport {
   std::vector<ResetPhaseTime> phases;
   std::vector<ListenerOutcome> listeners;
   std::vector<ResetEvidence> evidence;
-  std::string json;  // the same, as wardend wrote it
+  std::optional<ResetFabric> fabric;  // none: no routers run on these cards
+  std::string json;                   // the same, as wardend wrote it
 };
 
 // What happens while it runs, for people who watch.
