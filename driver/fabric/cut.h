@@ -22,6 +22,7 @@ struct CutReport {
   std::vector<RouterId> facing;        // routers of the others whose links lead into the cut
   std::vector<PairAccount> undrained;  // by prepare(): not out by the deadline
   std::vector<Straggler> not_paused;   // of the facing
+  std::uint32_t held_pairs = 0;        // of devices whose way leads through the cut, and that have had traffic
   std::uint64_t delayed_packets = 0;   // that waited because their way led through the cut
   std::uint64_t resent_packets = 0;    // by facing routers, after the reset
   std::uint64_t lost_packets = 0;      // that were inside the cut and are gone
