@@ -20,7 +20,10 @@ constexpr std::uint64_t kTraining = 0x1104;
 constexpr std::uint64_t kQueue = 0xFFB90000;
 constexpr std::uint32_t kUp = 1;
 constexpr std::uint32_t kInProgress = 0;
+constexpr std::uint32_t kFailed = 2;
 constexpr std::uint32_t kNotConnected = 3;
+constexpr std::uint64_t kRetrain = 0x1EFC;
+constexpr std::uint64_t kHeartbeat = 0x1C;
 
 // E0 of the first, (9,0), is wired to E4 of the second, (7,0).
 class Ethernet : public ::testing::Test {
@@ -36,6 +39,11 @@ class Ethernet : public ::testing::Test {
       set(registers + 0x18, size);
       set(registers + 0x1C, destination);
       set(registers + 0x04, 2);
+    }
+    void load(std::initializer_list<Word> program) {
+      std::uint64_t at = 0;
+      for (const Word word : program) set(std::exchange(at, at + 4), word);
+      set(0xFFB121B0, 0);
     }
     bool latched(unsigned queue = 0) { return word(kQueue + 0x1000 * queue + 0x04) == 0; }
   };
@@ -207,18 +215,90 @@ TEST_F(Ethernet, ACableCanBePulled) {
   EXPECT_EQ(there_.word(0x2000), 7U);
 }
 
+TEST_F(Ethernet, AWordMakesItTrainAnew) {
+  train();
+  here_.set(0x1000, 7);
+  for (Place* asks : {&here_, &there_}) {
+    asks->set(kRetrain, 1);
+    EXPECT_EQ(asks->word(kTraining), kInProgress);
+    serve();
+    EXPECT_EQ(here_.word(kTraining), kInProgress);
+    EXPECT_EQ(there_.word(kTraining), kInProgress);
+    here_.send(0x1000, 16, 0x2000);
+    EXPECT_FALSE(here_.latched()) << "held back";
+    pass(milliseconds(49));
+    serve();
+    EXPECT_EQ(asks->word(kRetrain), 1U) << "not yet";
+    pass(milliseconds(1));
+    serve();
+    EXPECT_EQ(asks->word(kRetrain), 0U);
+    EXPECT_EQ(here_.word(kTraining), kUp);
+    EXPECT_EQ(there_.word(kTraining), kUp);
+    serve();
+    EXPECT_EQ(there_.word(0x2000), 7U);
+    there_.set(0x2000, 0);
+  }
+  first_.tile_write32(1, 0, kRetrain, 1);
+  EXPECT_EQ(first_.tile32(1, 0, kRetrain), 0U) << "no cable: nothing to train";
+  here_.set(kRetrain, 2);
+  EXPECT_EQ(here_.word(kTraining), kUp) << "only 1 is an order";
+}
+
+// The core over here gives the order, waits until its word is 0, and counts how often the link was up then.
+TEST_F(Ethernet, ACoreCanGiveTheOrder) {
+  train();
+  here_.load({lui(6, 0x2000), addi(5, 0, 1), sw(5, 6, -260), lw(5, 6, -260), bne(5, 0, -4), lui(7, 0x1000),
+              lw(5, 7, 0x104), sw(5, 0, 0x200), jal(0, 0)});
+  serve();
+  EXPECT_EQ(here_.word(kTraining), kInProgress);
+  EXPECT_EQ(there_.word(kTraining), kInProgress);
+  train();
+  serve();
+  EXPECT_EQ(here_.word(0x200), kUp);
+}
+
+TEST_F(Ethernet, TrainingCanFail) {
+  train();
+  second_.chip.set_fault(Fault::kTrainingFails);
+  serve();
+  EXPECT_EQ(here_.word(kTraining), kUp) << "it was up";
+  here_.set(0x1000, 7);
+  here_.set(kRetrain, 1);
+  train();
+  EXPECT_EQ(here_.word(kTraining), kFailed);
+  EXPECT_EQ(there_.word(kTraining), kFailed);
+  EXPECT_EQ(here_.word(kRetrain), 0U) << "over";
+  here_.send(0x1000, 16, 0x2000);
+  EXPECT_FALSE(here_.latched());
+  reset(second_);
+  train();
+  EXPECT_EQ(here_.word(kTraining), kFailed) << "again";
+  second_.chip.set_fault(Fault::kNone);
+  serve();
+  EXPECT_EQ(here_.word(kTraining), kInProgress);
+  train();
+  serve();
+  EXPECT_EQ(here_.word(kTraining), kUp);
+  EXPECT_EQ(there_.word(0x2000), 7U);
+}
+
+TEST_F(Ethernet, FirmwareHasAHeartbeatUntilItIsWrittenOver) {
+  const std::uint32_t before = here_.word(kHeartbeat);
+  EXPECT_EQ(before >> 16, 0xABCDU);
+  pass(milliseconds(3));
+  EXPECT_EQ(here_.word(kHeartbeat), 0xABCD0000U | ((before + 3) & 0xFFFF));
+  here_.set(kHeartbeat, 0x13);
+  pass(milliseconds(3));
+  EXPECT_EQ(here_.word(kHeartbeat), 0x13U);
+}
+
 // A core that waits for its command to be latched goes on when there is room, and one over there for what arrives.
 TEST_F(Ethernet, CoresHearOfWhatHappens) {
   train();
-  const auto load = [](Place& place, std::initializer_list<Word> program) {
-    std::uint64_t at = 0;
-    for (const Word word : program) place.set(std::exchange(at, at + 4), word);
-    place.set(0xFFB121B0, 0);
-  };
-  load(there_, {lui(6, 0x2000), lw(5, 6, 0), beq(5, 0, -4), sw(5, 6, 16), jal(0, 0)});
+  there_.load({lui(6, 0x2000), lw(5, 6, 0), beq(5, 0, -4), sw(5, 6, 16), jal(0, 0)});
   // Sends, waits until that is latched, and says so at 0x3000.
-  load(here_, {lui(6, kQueue), addi(5, 0, 2), sw(5, 6, 4), lw(5, 6, 4), bne(5, 0, -4), lui(7, 0x3000), addi(5, 0, 1),
-               sw(5, 7, 0), jal(0, 0)});
+  here_.load({lui(6, kQueue), addi(5, 0, 2), sw(5, 6, 4), lw(5, 6, 4), bne(5, 0, -4), lui(7, 0x3000), addi(5, 0, 1),
+              sw(5, 7, 0), jal(0, 0)});
   EXPECT_TRUE(first_.chip.set_plugged(0, false));
   here_.set(0x1000, 7);
   here_.set(kQueue + 0x14, 0x1000);

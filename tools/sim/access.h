@@ -70,6 +70,9 @@ struct Range {
   [[nodiscard]] constexpr bool contains(std::uint64_t address, std::uint64_t length) const noexcept {
     return contains(address) && length <= size - (address - begin);
   }
+  [[nodiscard]] constexpr bool overlaps(std::uint64_t address, std::uint64_t length) const noexcept {
+    return address < begin + size && begin < address + length;
+  }
 };
 
 }  // namespace warden::sim

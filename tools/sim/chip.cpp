@@ -147,6 +147,7 @@ void Chip::set_fault(Fault fault) {
   fault_ = fault;
   arc_.set_hung(fault == Fault::kArcHung);
   for (CoreTile* core : cores_) core->set_noc_stuck(fault == Fault::kNocStuck);
+  for (CoreTile* tile : linked_) tile->port()->set_trainable(fault != Fault::kTrainingFails, now_());
   settle();
 }
 

@@ -58,6 +58,7 @@ void CoreTile::reset(TimePoint now) {
 
 Access CoreTile::read(std::uint64_t address, std::span<std::byte> into) {
   if (in_l1(address, into.size())) {
+    if (port_ && EthernetPort::kHeartbeatWord.overlaps(address, into.size())) port_->beat(now_());
     std::memcpy(into.data(), l1_.bytes().data() + address, into.size());
     return Access::kOk;
   }
@@ -74,6 +75,7 @@ Access CoreTile::write(std::uint64_t address, std::span<const std::byte> from) {
   Access done = Access::kOk;
   if (in_l1(address, from.size())) {
     std::memcpy(l1_.bytes().data() + address, from.data(), from.size());
+    if (port_ && EthernetPort::kRetrainWord.overlaps(address, from.size())) port_->look_for_retrain(now_());
   } else if (niu_.contains(address, from.size())) {
     done = niu_.write(address, from);
   } else if (kRegisters.contains(address, from.size())) {
@@ -190,6 +192,7 @@ CoreTile::Activity CoreTile::run(std::uint64_t instructions, TimePoint now) {
     case rv32::Stop::kHung: activity_ = Activity::kStopped; break;
   }
   follow_soft_reset();
+  if (port_) port_->look_for_retrain(now);
   return activity_;
 }
 

@@ -7,9 +7,9 @@
 namespace warden::sim {
 
 EthernetLink::View EthernetLink::view_locked(TimePoint now) const {
-  if (!up_at_) return {State::kDown, std::nullopt};
-  if (now < *up_at_) return {State::kTraining, up_at_};
-  return {State::kUp, std::nullopt};
+  if (!trained_at_) return {State::kDown, std::nullopt};
+  if (now < *trained_at_) return {State::kTraining, trained_at_};
+  return {fails_ ? State::kFailed : State::kUp, std::nullopt};
 }
 
 EthernetLink::View EthernetLink::view(TimePoint now) {
@@ -18,8 +18,9 @@ EthernetLink::View EthernetLink::view(TimePoint now) {
 }
 
 void EthernetLink::train_anew(TimePoint now) {
-  up_at_.reset();
-  if (plugged_ && sides_[0].ready && sides_[1].ready) up_at_ = now + training_;
+  trained_at_.reset();
+  if (plugged_ && sides_[0].ready && sides_[1].ready) trained_at_ = now + training_;
+  fails_ = !sides_[0].trainable || !sides_[1].trainable;
 }
 
 void EthernetLink::ring_both() {
@@ -36,6 +37,24 @@ void EthernetLink::set_ready(unsigned side, bool ready, TimePoint now) {
     here.ready = ready;
     here.arriving.clear();
     here.arriving_bytes = 0;
+    train_anew(now);
+  }
+  ring_both();
+}
+
+void EthernetLink::retrain(TimePoint now) {
+  {
+    const std::scoped_lock lock(mutex_);
+    train_anew(now);
+  }
+  ring_both();
+}
+
+void EthernetLink::set_trainable(unsigned side, bool trainable, TimePoint now) {
+  {
+    const std::scoped_lock lock(mutex_);
+    if (std::exchange(sides_[side].trainable, trainable) == trainable) return;
+    if (view_locked(now).state == State::kUp) return;
     train_anew(now);
   }
   ring_both();

@@ -32,7 +32,7 @@ class EthernetLink {
   // Called when there is something new for this side: packets, room, or another state. Before the link is used.
   void set_bell(unsigned side, std::function<void()> bell) { sides_[side].bell = std::move(bell); }
 
-  enum class State : std::uint8_t { kDown, kTraining, kUp };
+  enum class State : std::uint8_t { kDown, kTraining, kFailed, kUp };
   struct View {
     State state = State::kDown;
     std::optional<TimePoint> changes;  // when training ends
@@ -42,6 +42,10 @@ class EthernetLink {
   // Whether this side's firmware lives. A side that is not ready takes the link down; what was in flight to it is lost
   // with its memory, what was in flight from it still arrives.
   void set_ready(unsigned side, bool ready, TimePoint now);
+  // Asked for by a side: the link goes down and trains from the start. What is in flight still arrives.
+  void retrain(TimePoint now);
+  // Whether training comes to anything on this side. Does nothing to a link that is up.
+  void set_trainable(unsigned side, bool trainable, TimePoint now);
   // A cable pulled out, and put in again.
   void set_plugged(bool plugged, TimePoint now);
 
@@ -53,6 +57,7 @@ class EthernetLink {
  private:
   struct Side {
     bool ready = false;
+    bool trainable = true;
     bool refused = false;  // its last packet was not taken
     std::deque<EthernetPacket> arriving;
     std::size_t arriving_bytes = 0;
@@ -66,7 +71,8 @@ class EthernetLink {
   std::mutex mutex_;  // guards everything below, and no other lock is taken under it but those of the bells
   std::array<Side, 2> sides_;
   bool plugged_ = true;
-  std::optional<TimePoint> up_at_;  // while both sides are ready and plugged in
+  std::optional<TimePoint> trained_at_;  // while both sides are ready and plugged in
+  bool fails_ = false;                   // that training, or the present one
 };
 
 // One side of one, as a tile has it.

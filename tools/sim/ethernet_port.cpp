@@ -40,7 +40,11 @@ constexpr std::uint64_t kRemoteChannelWord = kResults + 4 * 76;
 // tt-umd's names: in progress, success, fail, not connected.
 constexpr std::uint32_t kInProgress = 0;
 constexpr std::uint32_t kSuccess = 1;
+constexpr std::uint32_t kFail = 2;
 constexpr std::uint32_t kNotConnected = 3;
+
+constexpr std::uint32_t kHeartbeatMark = 0xABCD0000;
+constexpr std::uint32_t kHeartbeatMarkMask = 0xFFFF0000;
 
 unsigned queue_at(std::uint64_t address) {
   return static_cast<unsigned>((address - EthernetPort::kTransmit.begin) / kQueueStride);
@@ -119,7 +123,9 @@ void EthernetPort::go_down(TimePoint now) {
 
 void EthernetPort::come_up(TimePoint now) {
   queues_ = {};
+  retraining_ = false;
   set_word(kFirmwareVersionWord, kFirmwareVersion);
+  set_word(kHeartbeatWord.begin, kHeartbeatMark);
   write_link_words(EthernetLink::State::kDown);
   if (!connected()) return;
   end_.link->set_ready(end_.side, true, now);
@@ -131,14 +137,38 @@ std::optional<TimePoint> EthernetPort::serve(TimePoint now) {
   for (const EthernetPacket& packet : end_.link->receive(end_.side)) deliver_(packet.address, packet.data);
   for (Queue& queue : queues_) try_to_send(queue, now);
   const EthernetLink::View view = end_.link->view(now);
-  if (view.state != told_) write_link_words(view.state);
+  tell(view.state);
   return view.changes;
+}
+
+void EthernetPort::look_for_retrain(TimePoint now) {
+  if (retraining_ || word(kRetrainWord.begin) != 1) return;
+  retraining_ = true;
+  if (connected()) end_.link->retrain(now);
+  tell(connected() ? end_.link->view(now).state : EthernetLink::State::kDown);
+}
+
+// Firmware whose memory was written over has no heartbeat any more.
+void EthernetPort::beat(TimePoint now) {
+  if ((word(kHeartbeatWord.begin) & kHeartbeatMarkMask) != kHeartbeatMark) return;
+  const auto beats = static_cast<std::uint32_t>(now.time_since_epoch() / std::chrono::milliseconds(1));
+  set_word(kHeartbeatWord.begin, kHeartbeatMark | (beats & ~kHeartbeatMarkMask));
+}
+
+void EthernetPort::tell(EthernetLink::State state) {
+  if (state != told_) write_link_words(state);
+  if (retraining_ && state != EthernetLink::State::kTraining) {
+    retraining_ = false;
+    set_word(kRetrainWord.begin, 0);
+  }
 }
 
 void EthernetPort::write_link_words(EthernetLink::State state) {
   told_ = state;
-  if (state != EthernetLink::State::kUp) {
-    set_word(kTrainingWord, state == EthernetLink::State::kTraining ? kInProgress : kNotConnected);
+  using State = EthernetLink::State;
+  if (state != State::kUp) {
+    const std::uint32_t not_up = state == State::kFailed ? kFail : kNotConnected;
+    set_word(kTrainingWord, state == State::kTraining ? kInProgress : not_up);
     return;
   }
   set_word(kChipWord, std::uint32_t{identity_.x} << 16 | std::uint32_t{identity_.y} << 24);
@@ -147,6 +177,12 @@ void EthernetPort::write_link_words(EthernetLink::State state) {
   set_word(kRemoteBoardWord, identity_.remote_board);
   set_word(kRemoteChannelWord, identity_.remote_channel);
   set_word(kTrainingWord, kSuccess);
+}
+
+std::uint32_t EthernetPort::word(std::uint64_t address) const {
+  std::uint32_t value = 0;
+  std::memcpy(&value, l1_.data() + address, sizeof(value));
+  return value;
 }
 
 // As a write of the firmware's: a core that polls the word goes on.

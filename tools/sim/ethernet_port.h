@@ -40,6 +40,7 @@ class EthernetPort {
   [[nodiscard]] std::uint8_t channel() const noexcept { return channel_; }
   [[nodiscard]] bool connected() const noexcept { return end_.link != nullptr; }
   void set_plugged(bool plugged, TimePoint now) { end_.link->set_plugged(plugged, now); }
+  void set_trainable(bool trainable, TimePoint now) { end_.link->set_trainable(end_.side, trainable, now); }
 
   // Registers of the transmit queues, by address; writing to the command word sends.
   [[nodiscard]] std::uint32_t read_word(std::uint64_t address) const;
@@ -53,6 +54,13 @@ class EthernetPort {
   // by the bell.
   std::optional<TimePoint> serve(TimePoint now);
 
+  // What firmware does besides: looks whether training is asked for, and counts its heartbeat. To be called when L1 may
+  // have been written, and before the heartbeat is read.
+  static constexpr Range kRetrainWord{0x1EFC, 4};
+  static constexpr Range kHeartbeatWord{0x1C, 4};
+  void look_for_retrain(TimePoint now);
+  void beat(TimePoint now);
+
  private:
   struct Queue {
     std::map<std::uint64_t, std::uint32_t> registers;
@@ -62,7 +70,9 @@ class EthernetPort {
   void command(unsigned queue, std::uint32_t value, TimePoint now);
   [[nodiscard]] std::optional<EthernetPacket> packet_of(unsigned queue, std::uint32_t command) const;
   void try_to_send(Queue& queue, TimePoint now);
+  void tell(EthernetLink::State state);
   void write_link_words(EthernetLink::State state);
+  [[nodiscard]] std::uint32_t word(std::uint64_t address) const;
   void set_word(std::uint64_t address, std::uint32_t value);
 
   std::span<std::byte> l1_;
@@ -72,6 +82,7 @@ class EthernetPort {
   LinkIdentity identity_;
   std::array<Queue, 2> queues_;
   EthernetLink::State told_ = EthernetLink::State::kDown;
+  bool retraining_ = false;  // as asked for by the word, which stays until it is over
 };
 
 }  // namespace warden::sim

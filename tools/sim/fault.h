@@ -15,11 +15,12 @@ enum class Fault : std::uint8_t {
   kOffBus,        // every read gives all ones, every write is lost
   kResetHangs,    // a reset by ARC message begins and never ends
   kResetIgnored,  // a reset message is answered, and nothing happens
-  kNocStuck       // a tile whose cores have run has a request on the NoC that is never answered
+  kNocStuck,      // a tile whose cores have run has a request on the NoC that is never answered
+  kTrainingFails  // its Ethernet links fail to train; those that are up stay so
 };
 
-inline constexpr std::array<std::string_view, 6> kFaultNames = {"none",        "arc-hung",      "off-bus",
-                                                                "reset-hangs", "reset-ignored", "noc-stuck"};
+inline constexpr std::array<std::string_view, 7> kFaultNames = {
+    "none", "arc-hung", "off-bus", "reset-hangs", "reset-ignored", "noc-stuck", "training-fails"};
 
 [[nodiscard]] constexpr std::string_view to_string(Fault fault) noexcept {
   return kFaultNames[static_cast<std::size_t>(fault)];

@@ -89,7 +89,7 @@ void add_serve_options(CLI::App& app, ServeOptions& options) {
       ->check(CLI::Range(0, kResetDurationMaxMs))
       ->capture_default_str();
   app.add_option("--fault", options.faults,
-                 "Start with a fault: arc-hung, off-bus, reset-hangs, reset-ignored, noc-stuck")
+                 "Start with a fault: arc-hung, off-bus, reset-hangs, reset-ignored, noc-stuck, training-fails")
       ->type_name("[CHIP:]NAME");
   app.add_option("--ready-fd", options.ready_descriptor, "Write a byte to this descriptor when all sockets are served")
       ->type_name("N");
