@@ -164,6 +164,30 @@ TEST(SimProgram, LinkResetByControl) {
   EXPECT_EQ(report(sim, "stats").at("resets").at("link"), 1);
 }
 
+// Proves that a core hangs and goes on as told, is named meanwhile, and that wrong tiles are refused in one line.
+TEST(SimProgram, HangsCores) {
+  const SimProcess sim;
+  WireClient client(sim.socket(0));
+  ASSERT_TRUE(client.hello());
+  const auto refused = [&](const char* command, const char* tile) {
+    const Finished finished = run_sim({"ctl", "--dir", sim.directory(), command, "0", tile});
+    EXPECT_TRUE(one_line(finished.errors)) << finished.errors;
+    return finished.status;
+  };
+  EXPECT_EQ(refused("hang", "e16"), 2);
+  EXPECT_EQ(refused("hang", "1"), 2);
+  EXPECT_EQ(refused("hang", "e3"), 1) << "held in reset";
+  // Window 166 (16 MiB) onto the debug block of E3, (2,0): let it go.
+  client.write32(kBar0, 0x1FC00000 + 8 * 166, 0xFF | 2U << 12);
+  client.write32(kBar0, 0x1FC00000 + 8 * 166 + 4, 0);
+  client.write32(kBar0, 0xB000000 + 0xB121B0, 0);
+  sim.ctl({"hang", "0", "e3"});
+  EXPECT_EQ(report(sim, "status").at("hung_cores"), nlohmann::json({"e3"}));
+  sim.ctl({"thaw", "0", "2,0"});
+  EXPECT_EQ(report(sim, "status").at("hung_cores"), nlohmann::json::array());
+  EXPECT_EQ(refused("thaw", "e3"), 1);
+}
+
 // Proves that garbage on the control socket is answered or dropped, and the simulator goes on.
 TEST(SimProgram, ControlSocketTakesGarbage) {
   SimProcess sim;

@@ -105,6 +105,44 @@ TEST_F(BabyCores, StopWhenPutBackIntoReset) {
   EXPECT_EQ(card_.tile32(1, 1, 0x200), reached) << "L1 survives, and nobody writes";
 }
 
+TEST_F(BabyCores, HangOnDemandWithTheirMemoryInReach) {
+  EXPECT_FALSE(card_.chip.freeze_core({1, 1})) << "held in reset";
+  EXPECT_FALSE(card_.chip.freeze_core({0, 0})) << "no core";
+  load(1, 1, {lw(5, 0, 0x200), addi(5, 5, 1), sw(5, 0, 0x200), jal(0, -12)});
+  start(1, 1);
+  EXPECT_TRUE(run());
+  ASSERT_TRUE(card_.chip.freeze_core({1, 1}));
+  EXPECT_EQ(card_.chip.frozen_cores(), std::vector<Coordinate>({{1, 1}}));
+  EXPECT_FALSE(run()) << "nobody's turn";
+  card_.tile_write32(1, 1, 0x200, 1);
+  EXPECT_FALSE(run());
+  EXPECT_EQ(card_.tile32(1, 1, 0x200), 1U);
+  EXPECT_TRUE(card_.chip.thaw_core({1, 1}));
+  EXPECT_FALSE(card_.chip.thaw_core({1, 1})) << "does not hang";
+  EXPECT_TRUE(run());
+  EXPECT_GT(card_.tile32(1, 1, 0x200), 100U);
+  EXPECT_EQ(card_.chip.frozen_cores(), std::vector<Coordinate>());
+
+  ASSERT_TRUE(card_.chip.freeze_core({1, 1}));
+  start(1, 1);
+  EXPECT_EQ(card_.chip.frozen_cores(), std::vector<Coordinate>()) << "healed by its reset";
+  EXPECT_TRUE(run());
+}
+
+// What is written to a core that hangs is not lost on one that waited for it.
+TEST_F(BabyCores, ThatHangSeeAfterwardsWhatTheyWaitedFor) {
+  load(1, 1, {lw(5, 0, 0x200), beq(5, 0, -4), sw(5, 0, 0x204), kEbreak});
+  start(1, 1);
+  EXPECT_FALSE(run());
+  ASSERT_TRUE(card_.chip.freeze_core({1, 1}));
+  card_.tile_write32(1, 1, 0x200, 5);
+  EXPECT_FALSE(run());
+  EXPECT_EQ(card_.tile32(1, 1, 0x204), 0U);
+  EXPECT_TRUE(card_.chip.thaw_core({1, 1}));
+  EXPECT_FALSE(run());
+  EXPECT_EQ(card_.tile32(1, 1, 0x204), 5U);
+}
+
 TEST_F(BabyCores, AreGoneAfterAReset) {
   load(1, 1, {jal(0, 0)});
   start(1, 1);

@@ -97,6 +97,11 @@ class Chip : private Noc {
   // nothing, when all wait for something to be written.
   [[nodiscard]] std::optional<TimePoint> run_cores(std::uint64_t instructions);
 
+  // As CoreTile::freeze() and thaw(), by NoC #0 coordinates; false also where no core is.
+  [[nodiscard]] bool freeze_core(Coordinate tile);
+  [[nodiscard]] bool thaw_core(Coordinate tile);
+  [[nodiscard]] std::vector<Coordinate> frozen_cores();
+
   [[nodiscard]] HostMemory& host() noexcept { return host_; }
   [[nodiscard]] const Stats& stats() const noexcept { return stats_; }
 
@@ -128,6 +133,7 @@ class Chip : private Noc {
   [[nodiscard]] MulticastResult noc_multicast(bool noc1, const NocRectangle& to,
                                               std::span<const std::byte> from) override;
   void core_woken(CoreTile& tile);
+  [[nodiscard]] CoreTile* core_tile(Coordinate at);
   void links_go_down();
   [[nodiscard]] std::optional<TimePoint> serve_links();
   void count(Access access) noexcept;

@@ -62,10 +62,37 @@ void Chip::core_woken(CoreTile& tile) {
   has_work_();
 }
 
+CoreTile* Chip::core_tile(Coordinate at) {
+  const TileKind kind = kind_of(at);
+  if (kind != TileKind::kTensix && kind != TileKind::kEthernet) return nullptr;
+  return static_cast<CoreTile*>(tiles_[at.index()].get());
+}
+
+bool Chip::freeze_core(Coordinate tile) {
+  settle();
+  CoreTile* core = core_tile(tile);
+  return core != nullptr && core->freeze();
+}
+
+bool Chip::thaw_core(Coordinate tile) {
+  settle();
+  CoreTile* core = core_tile(tile);
+  return core != nullptr && core->thaw();
+}
+
+std::vector<Coordinate> Chip::frozen_cores() {
+  settle();
+  std::vector<Coordinate> frozen;
+  for (const CoreTile* core : cores_) {
+    if (core->frozen()) frozen.push_back(core->place());
+  }
+  return frozen;
+}
+
 // ---- links ----
 
 void Chip::connect(std::uint8_t channel, LinkEnd end, const LinkIdentity& identity) {
-  auto& tile = static_cast<CoreTile&>(*tiles_[ethernet_tile(channel).index()]);
+  CoreTile& tile = *core_tile(ethernet_tile(channel));
   tile.port()->connect(std::move(end), channel, identity);
   tile.port()->come_up(now_());
   linked_.push_back(&tile);

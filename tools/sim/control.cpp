@@ -11,6 +11,8 @@
 
 #include <fmt/format.h>
 
+#include "tools/sim/tile_name.h"
+
 namespace warden::sim {
 
 namespace {
@@ -47,13 +49,16 @@ Result<json> stats(const Request& request) {
 }
 
 json describe(Chip& chip) {
+  json hung = json::array();
+  for (const Coordinate tile : chip.frozen_cores()) hung.push_back(name_of(tile));
   return {{"state", chip.state()},
           {"fault", to_string(chip.fault())},
           {"command", chip.command()},
           {"post_code", chip.arc().post_code()},
           {"reference_clock", chip.arc().reference_clock()},
           {"heartbeat", chip.arc().heartbeat()},
-          {"memory_bytes", chip.touched_bytes()}};
+          {"memory_bytes", chip.touched_bytes()},
+          {"hung_cores", hung}};
 }
 
 Result<json> status(const Request& request) {
@@ -127,6 +132,23 @@ Result<json> set_cable(const Request& request) {
   return json::object();
 }
 
+template <bool frozen>
+Result<json> set_frozen(const Request& request) {
+  const auto name = request.body.find("tile");
+  const auto tile = name != request.body.end() && name->is_string() ? tile_by_name(name->get<std::string>())
+                                                                    : std::optional<Coordinate>();
+  if (!tile) return fail(Code::kInvalidArgument, "\"tile\" must be X,Y or eN, as in 1,1 or e3");
+  for (const auto& [index, server] : request.chips) {
+    const bool done =
+        server->function().locked([&](Chip& chip) { return frozen ? chip.freeze_core(*tile) : chip.thaw_core(*tile); });
+    if (!done) {
+      return fail(Code::kFailed, fmt::format("the core of tile {} of chip {} {}", name_of(*tile), index,
+                                             frozen ? "is held in reset, or there is none" : "does not hang"));
+    }
+  }
+  return json::object();
+}
+
 struct CommandRow {
   std::string_view name;
   Result<json> (*run)(const Request&);
@@ -141,6 +163,8 @@ constexpr CommandRow kCommands[] = {
     {"interrupt", interrupt},
     {"unplug", set_cable<false>},
     {"plug", set_cable<true>},
+    {"hang", set_frozen<true>},
+    {"thaw", set_frozen<false>},
 };
 
 Result<json> run(std::string_view line, std::span<const std::unique_ptr<ChipServer>> servers) {

@@ -8,6 +8,8 @@
 //   {"command":"link-reset","chip":0}                    {"ok":true}    begun; "status" tells when it is over
 //   {"command":"board-reset","chip":0}                   {"ok":true}    likewise
 //   {"command":"interrupt","chip":0}                     {"ok":true}
+//   {"command":"unplug","chip":0,"channel":3}            {"ok":true}    "plug" likewise
+//   {"command":"hang","chip":0,"tile":"e3"}              {"ok":true}    "thaw" likewise
 //
 // Without "chip" all of them are meant. A refusal is {"ok":false,"error":"..."}.
 #pragma once

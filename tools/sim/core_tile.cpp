@@ -28,7 +28,8 @@ constexpr TimePoint::duration kLongestDoze = std::chrono::milliseconds(5);
 }  // namespace
 
 CoreTile::CoreTile(const Grid& grid, Coordinate tile, NowFunction now, Noc& noc, std::function<void(CoreTile&)> woken)
-    : ethernet_(kind_of(tile) == TileKind::kEthernet),
+    : place_(tile),
+      ethernet_(kind_of(tile) == TileKind::kEthernet),
       l1_(ethernet_ ? kEthernetL1Bytes : kTensixL1Bytes),
       niu_(grid, tile, kNiu0, kNiu1, &noc),
       now_(std::move(now)),
@@ -155,6 +156,7 @@ void CoreTile::follow_soft_reset() {
   if (held) {
     core_.reset();
     activity_ = Activity::kStopped;
+    frozen_ = false;
   } else if (!core_) {
     core_.emplace(l1_.bytes(), static_cast<rv32::Bus&>(*this));
     activity_ = Activity::kWaits;
@@ -162,7 +164,22 @@ void CoreTile::follow_soft_reset() {
   }
 }
 
+bool CoreTile::freeze() {
+  frozen_ = core_.has_value();
+  return frozen_;
+}
+
+bool CoreTile::thaw() {
+  if (!std::exchange(frozen_, false)) return false;
+  if (activity_ == Activity::kStopped) return true;  // it had ended before
+  activity_ = Activity::kRuns;
+  doze_ = kFirstDoze;
+  woken_(*this);
+  return true;
+}
+
 void CoreTile::wake() {
+  if (frozen_) return;  // thaw() makes up for it
   if (activity_ != Activity::kWaits && activity_ != Activity::kWaitsForTime) return;
   activity_ = Activity::kRuns;
   doze_ = kFirstDoze;
@@ -176,7 +193,7 @@ std::optional<TimePoint> CoreTile::serve_port(TimePoint now) {
 }
 
 CoreTile::Activity CoreTile::run(std::uint64_t instructions, TimePoint now) {
-  if (!core_) return activity_;
+  if (!core_ || frozen_) return activity();
   activity_ = Activity::kRuns;
   run_time_ = now;
   const rv32::Stop stop = core_->run(instructions);

@@ -39,9 +39,15 @@ class CoreTile final : public Tile, private rv32::Bus {
 
   // Lets the core run for about this many instructions, during which its clock stands still at `now`.
   Activity run(std::uint64_t instructions, TimePoint now);
-  [[nodiscard]] Activity activity() const noexcept { return activity_; }
+  [[nodiscard]] Activity activity() const noexcept { return frozen_ ? Activity::kStopped : activity_; }
   // When a core that waits for time should be let run again: later and later, while nothing comes of it.
   [[nodiscard]] TimePoint next_look() const noexcept { return next_look_; }
+
+  // Takes its turns away from the core, wherever it is; its tile answers as ever. A reset gives them back, or thaw().
+  // False: the core is held in reset, or not frozen.
+  [[nodiscard]] bool freeze();
+  [[nodiscard]] bool thaw();
+  [[nodiscard]] bool frozen() const noexcept { return frozen_; }
 
   // From now on a request of its is not answered, if its cores have run since the last reset; or all are again.
   void set_noc_stuck(bool stuck);
@@ -50,6 +56,7 @@ class CoreTile final : public Tile, private rv32::Bus {
   // As EthernetPort::serve(); whatever comes of it, the core looks again.
   std::optional<TimePoint> serve_port(TimePoint now);
 
+  [[nodiscard]] Coordinate place() const noexcept { return place_; }
   [[nodiscard]] std::size_t touched_bytes() const { return l1_.touched_bytes(); }
 
  private:
@@ -66,6 +73,7 @@ class CoreTile final : public Tile, private rv32::Bus {
   void show_traffic();
   void wake();
 
+  Coordinate place_;
   bool ethernet_;
   ZeroMemory l1_;
   NiuPair niu_;
@@ -82,6 +90,7 @@ class CoreTile final : public Tile, private rv32::Bus {
   std::optional<rv32::Core> core_;     // while it is not held in reset
   std::optional<TimePoint> run_time_;  // while it runs
   Activity activity_ = Activity::kStopped;
+  bool frozen_ = false;
   TimePoint next_look_;
   TimePoint::duration doze_{};
 };

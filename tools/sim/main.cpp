@@ -23,6 +23,7 @@
 #include "tools/sim/ctl.h"
 #include "tools/sim/fault.h"
 #include "tools/sim/simulator.h"
+#include "tools/sim/tile_name.h"
 
 namespace warden::sim {
 namespace {
@@ -49,6 +50,7 @@ struct CtlOptions {
   std::string fault;
   int ms = 0;
   unsigned channel = 0;
+  std::string tile;
   bool json = false;
 };
 
@@ -65,7 +67,8 @@ constexpr const char* kExamples = R"(Examples:
   warden-sim --dir /tmp/cards --fault 0:arc-hung      a card whose firmware hangs
   warden-sim ctl --dir /tmp/cards stats --json
   warden-sim ctl --dir /tmp/cards fault 0 reset-ignored
-  warden-sim ctl --dir /tmp/cards fault all none)";
+  warden-sim ctl --dir /tmp/cards fault all none
+  warden-sim ctl --dir /tmp/cards hang 0 e3           its core stands still, its memory can be read and written)";
 
 void add_serve_options(CLI::App& app, ServeOptions& options) {
   app.add_option("--dir", options.directory, "Directory of the sockets; made if missing")->type_name("DIR");
@@ -122,6 +125,15 @@ void add_ctl_options(CLI::App& ctl, CtlOptions& options) {
     add_chip(cable);
     cable->add_option("CHANNEL", options.channel, "At E0 to E15 of that chip")->required()->check(CLI::Range(0, 15));
   }
+  for (CLI::App* core : {add("hang", "Take its turns away from a core, until thaw or a reset"),
+                         add("thaw", "Let a core that hangs go on where it was")}) {
+    add_chip(core);
+    core->add_option("TILE", options.tile, "X,Y in NoC #0 coordinates, or eN for E0 to E15")
+        ->required()
+        ->check([](const std::string& text) {
+          return tile_by_name(text) ? std::string() : fmt::format("no tile '{}': write X,Y or eN", text);
+        });
+  }
 }
 
 // ---- ctl ----
@@ -132,6 +144,7 @@ int run_ctl(const CLI::App& ctl, const CtlOptions& options) {
   if (!options.fault.empty()) request["name"] = options.fault;
   if (command == "reset-duration") request["ms"] = options.ms;
   if (command == "plug" || command == "unplug") request["channel"] = options.channel;
+  if (!options.tile.empty()) request["tile"] = options.tile;
   if (options.chip != "all") {
     const bool digits = options.chip.find_first_not_of("0123456789") == std::string::npos;
     if (!digits || options.chip.empty() || options.chip.size() > 4) {
