@@ -108,7 +108,8 @@ static_assert(sizeof(DeliveryBlock) == 32);
 struct LinkLine {
   uint32_t count;
   uint32_t session;
-  uint32_t reserved[2];
+  uint32_t previous_count;    // of peer_consumed: how far it had come in the session before, for which no line may have
+  uint32_t previous_session;  // come through; what was consumed then is not sent again
 };
 static_assert(sizeof(LinkLine) == kLineBytes);
 
@@ -186,11 +187,12 @@ struct RouterBlock {
   RouterTelemetry telemetry;
   RouterConfiguration configuration;
   RouterCounters counters;
-  LinkLine peer_produced;  // peer, over the link: sent to our inbound ring so many
-  LinkLine peer_consumed;  // peer, over the link: of what we sent
-  LinkLine produced_line;  // router: source of what it sends to the peer's two
-  LinkLine consumed_line;
-  uint32_t probe;  // host, any time
+  LinkLine peer_produced;                  // peer, over the link: sent to our inbound ring so many
+  LinkLine peer_consumed;                  // peer, over the link: of what we sent
+  LinkLine consumed_line;                  // router: source of what it sends to the peer's
+  LinkLine produced_lines[kInboundSlots];  // likewise, one after the other: the hardware may read one again until the
+                                           // peer has it, and would tell of packets that are not there yet
+  uint32_t probe;                          // host, any time
   uint32_t reserved[3];
   LaneBlock lanes[kLanes];
   PortBlock ports[kPorts];

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// What an idle router keeps an eye on. It stores nothing on the way: a simulator sees that such a loop can't go on by
+// itself, and lets it sleep.
+#pragma once
+
+#include "kernels/ethernet.h"
+#include "kernels/noc.h"
+#include "kernels/router_state.h"
+
+namespace warden::kernels {
+
+// A sum over all that others write and that can make a router go on. Counts only grow, so the sum changes with any of
+// them; should two other words change at once and make up for each other, the next heartbeat's turn sees them.
+[[gnu::always_inline]] inline uint32_t watched(bool hardware_underway) {
+  const volatile RouterBlock& b = block();
+  uint32_t sum = b.peer_produced.count + b.peer_produced.session + b.peer_consumed.count + b.peer_consumed.session;
+  sum += at(0x1104);
+#pragma GCC unroll 12
+  for (uint32_t i = 0; i < kLanes; ++i) sum += b.lanes[i].produced + static_cast<uint32_t>(b.lanes[i].kind);
+#pragma GCC unroll 16
+  for (uint32_t i = 0; i < kPorts; ++i) sum += b.ports[i].consumed;
+#pragma GCC unroll 8
+  for (uint32_t i = 0; i < kDeliveries; ++i) sum += b.deliveries[i].consumed + b.deliveries[i].tile;
+#pragma GCC unroll 16
+  for (uint32_t i = 0; i < kNodesMax; ++i) sum += b.forward[i] + b.admit[i];
+  if (hardware_underway) {
+    sum += at(0xFFB90004) + at(0xFFB91004);  // commands of the transmit queues
+    sum += at(kNiu + 0x54);                  // busy initiators
+    sum += at(kNiu + 0x244);                 // writes that have not arrived, of the forwarder's
+  }
+  return sum;
+}
+
+}  // namespace warden::kernels

@@ -1,0 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
+warden_add_test(test_kernels
+  SOURCES kernels_fabric.cpp kernels_traffic_test.cpp
+  LIBS warden_kernels warden_sim_model fmt::fmt)
