@@ -7,8 +7,10 @@
 
 namespace warden::kernels {
 
-inline bool link_is_up() { return at(0x1104) == 1; }
-inline void ask_for_training() { at(0x1EFC) = 1; }
+constexpr uint32_t kTrainingWord = 0x1104;  // 1: the link is up
+constexpr uint32_t kTrainWord = 0x1EFC;     // software: 1, train anew; firmware: 0, that is over
+inline bool link_is_up() { return at(kTrainWord) == 0 && at(kTrainingWord) == 1; }
+inline void ask_for_training() { at(kTrainWord) = 1; }
 
 class TransmitQueue {
  public:

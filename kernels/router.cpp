@@ -46,13 +46,16 @@ class Router {
     return moved;
   }
 
-  // Until something may be different from what it was at `before`.
-  void wait(uint32_t before) const {
-    const bool underway = hardware_has_work();
-    while (!commands_.pending() && !telemetry_.due() && watched(underway) == before) {
+  Watch watch() const {
+    return {.hardware = forwarder_.underway() || !sender_.settled() || !receiver_.settled() || !lanes_.settled(),
+            .inbound = receiver_.waiting() != 0,
+            .held = lanes_.any_held()};
+  }
+  // Until something may be different from what it was at `before`. Stores nothing.
+  void wait(const Watch& watch, uint32_t before) const {
+    while (!commands_.pending() && !telemetry_.due() && watched(watch) == before) {
     }
   }
-  uint32_t look() const { return watched(hardware_has_work()); }
 
  private:
   static void write_manifest() {
@@ -88,10 +91,6 @@ class Router {
     block().counters.inside = inbound + sender_.underway() + lanes_.transit();
   }
 
-  bool hardware_has_work() const {
-    return forwarder_.underway() || !sender_.settled() || !receiver_.settled() || !lanes_.settled();
-  }
-
   Commands commands_;
   Telemetry telemetry_;
   Lanes lanes_;
@@ -107,11 +106,12 @@ Router router;
 }  // namespace warden::kernels
 
 int main() {
-  using warden::kernels::router;
+  using namespace warden::kernels;  // NOLINT(google-build-using-namespace)
   router.begin();
   for (;;) {
     if (router.turn()) continue;
-    const uint32_t before = router.look();
-    if (!router.turn()) router.wait(before);
+    const Watch watch = router.watch();
+    const uint32_t before = watched(watch);
+    if (!router.turn()) router.wait(watch, before);
   }
 }

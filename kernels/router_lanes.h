@@ -55,6 +55,13 @@ class Lanes {
   }
   bool settled() const { return owed_ == 0; }
 
+  bool any_held() const {
+    for (const Lane& lane : lanes_) {
+      if (lane.held) return true;
+    }
+    return false;
+  }
+
   // In lanes of other routers, and not sent.
   uint32_t transit() const {
     uint32_t count = 0;

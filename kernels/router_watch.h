@@ -9,21 +9,34 @@
 
 namespace warden::kernels {
 
+// What a router may be waiting for besides the words that always count.
+struct Watch {
+  bool hardware;  // to take or to bring what it was given
+  bool inbound;   // somebody to make room for what has arrived, or another route
+  bool held;      // the host to open a destination
+};
+
 // A sum over all that others write and that can make a router go on. Counts only grow, so the sum changes with any of
 // them; should two other words change at once and make up for each other, the next heartbeat's turn sees them.
-[[gnu::always_inline]] inline uint32_t watched(bool hardware_underway) {
+[[gnu::always_inline]] inline uint32_t watched(const Watch& watch) {
   const volatile RouterBlock& b = block();
   uint32_t sum = b.peer_produced.count + b.peer_produced.session + b.peer_consumed.count + b.peer_consumed.session;
-  sum += at(0x1104);
+  sum += at(kTrainingWord) + at(kTrainWord);
 #pragma GCC unroll 12
   for (uint32_t i = 0; i < kLanes; ++i) sum += b.lanes[i].produced + static_cast<uint32_t>(b.lanes[i].kind);
+  if (watch.inbound) {
 #pragma GCC unroll 16
-  for (uint32_t i = 0; i < kPorts; ++i) sum += b.ports[i].consumed;
+    for (uint32_t i = 0; i < kPorts; ++i) sum += b.ports[i].consumed;
 #pragma GCC unroll 8
-  for (uint32_t i = 0; i < kDeliveries; ++i) sum += b.deliveries[i].consumed + b.deliveries[i].tile;
+    for (uint32_t i = 0; i < kDeliveries; ++i) sum += b.deliveries[i].consumed + b.deliveries[i].tile;
 #pragma GCC unroll 16
-  for (uint32_t i = 0; i < kNodesMax; ++i) sum += b.forward[i] + b.admit[i];
-  if (hardware_underway) {
+    for (uint32_t i = 0; i < kNodesMax; ++i) sum += b.forward[i];
+  }
+  if (watch.held) {
+#pragma GCC unroll 16
+    for (uint32_t i = 0; i < kNodesMax; ++i) sum += b.admit[i];
+  }
+  if (watch.hardware) {
     sum += at(0xFFB90004) + at(0xFFB91004);  // commands of the transmit queues
     sum += at(kNiu + 0x54);                  // busy initiators
     sum += at(kNiu + 0x244);                 // writes that have not arrived, of the forwarder's

@@ -88,9 +88,12 @@ bool Row::run_until(const std::function<bool()>& so) {
   return false;
 }
 
-bool Row::idle_now() {
-  step();
-  return !rung_;
+bool Row::all_sleep() {
+  run(milliseconds(1));
+  rung_ = false;
+  return std::ranges::all_of(cards_, [](const auto& card) {
+    return card->chip.run_cores(20'000).value_or(sim::TimePoint::max()) > card->now;
+  });
 }
 
 void Row::reset(unsigned chip) {
@@ -167,6 +170,12 @@ void Router::open_delivery(unsigned index, Coordinate tile, unsigned ring) {
   set_field(at + offsetof(DeliveryBlock, tile), tile_of(tile));
 }
 
+bool all_follow(Row& row, std::vector<Router> routers, RouterCommand command, RouterState state) {
+  for (Router& router : routers) router.command(command);
+  return row.run_until(
+      [&] { return std::ranges::all_of(routers, [&](Router& router) { return router.state() == state; }); });
+}
+
 // ---- workers ----
 
 Generator::Generator(Row& row, Router first, const Flow& flow, Coordinate tile)
@@ -214,6 +223,11 @@ SinkFlow Sink::flow(std::uint32_t flow) {
   const SinkBlock all = block();
   const auto* const found = std::ranges::find(all.flows, flow, &SinkFlow::flow);
   return found == std::end(all.flows) ? SinkFlow{} : *found;
+}
+
+bool Sink::has_all(const Generator& generator, std::uint32_t packets) {
+  const SinkFlow one = flow(generator.flow());
+  return one.received == packets && one.next_sequence == packets && one.out_of_order == 0 && one.corrupt == 0;
 }
 
 }  // namespace warden::kernels::testing

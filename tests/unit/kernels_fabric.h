@@ -56,9 +56,10 @@ class Row {
   void reset(unsigned chip);
   // The cable between this chip and the next.
   void set_plugged(unsigned chip, bool plugged);
-  [[nodiscard]] bool idle_now();
+  // Every core waits for something to be written, or sleeps. Some time has to pass before it does.
+  [[nodiscard]] bool all_sleep();
 
-  // Holds the core, writes the image, clears `block_bytes` at `block`. `held` and `runs` are of the soft reset.
+  // Holds the core, clears its block, writes the image; it does not run yet.
   void load(unsigned chip, Coordinate tile, const Image& image, std::uint32_t block, std::size_t block_bytes);
   void let_go(unsigned chip, Coordinate tile);
 
@@ -68,7 +69,7 @@ class Row {
 
   std::vector<std::unique_ptr<sim::testing::Card>> cards_;
   std::vector<std::shared_ptr<sim::EthernetLink>> links_;
-  bool rung_ = true;
+  bool rung_ = true;  // something was written meanwhile
 };
 
 // One router; nothing is cached.
@@ -109,6 +110,9 @@ constexpr std::uint32_t kSourceBuffer = 0xA0000;
 constexpr unsigned kRouterLane = 0;  // of every router: from the other one of its chip
 constexpr unsigned kWorkerLane = 1;
 
+// All are to be in this state soon after the command.
+[[nodiscard]] bool all_follow(Row& row, std::vector<Router> routers, RouterCommand command, RouterState state);
+
 struct Flow {
   unsigned destination = 0;
   std::uint32_t packets = 0;
@@ -140,6 +144,8 @@ class Sink {
   Sink(Row& row, unsigned chip, std::vector<Router> routers, Coordinate tile = kSinkTile);
   [[nodiscard]] SinkBlock block() { return row_->read<SinkBlock>(chip_, tile_, kWorkerBlock); }
   [[nodiscard]] SinkFlow flow(std::uint32_t flow);
+  // So many of this flow have arrived, in order, unchanged, and no other.
+  [[nodiscard]] bool has_all(const Generator& generator, std::uint32_t packets);
   void tear_down() { row_->set(chip_, tile_, kTeardownMailbox, kWorkerTeardown); }
 
  private:

@@ -313,6 +313,22 @@ TEST_F(Ethernet, CoresHearOfWhatHappens) {
   EXPECT_EQ(there_.word(0x2010), 7U);
 }
 
+// Serving the links of a chip does not keep those awake for whom there is nothing.
+TEST_F(Ethernet, CoresThatPollTheClockAreLookedAtLessAndLess) {
+  train();
+  std::uint64_t at = 0;
+  for (const Word word : {lui(7, 0xFFB12000), lw(5, 7, 0x1F0), jal(0, -4)}) here_.set(std::exchange(at, at + 4), word);
+  here_.set(0xFFB121B0, 0);
+  std::chrono::nanoseconds pause{};
+  for (int i = 0; i < 20; ++i) {
+    const auto next = serve(first_);
+    ASSERT_TRUE(next);
+    pause = *next - first_.now;
+    pass(pause);
+  }
+  EXPECT_GE(pause, milliseconds(1));
+}
+
 TEST(Cables, JoinNeighbours) {
   BoardOptions options;
   EXPECT_TRUE(cables_of(options).empty()) << "n150";

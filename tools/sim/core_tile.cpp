@@ -187,8 +187,9 @@ void CoreTile::wake() {
 }
 
 std::optional<TimePoint> CoreTile::serve_port(TimePoint now) {
+  const unsigned busy = port_->busy_queues();
   const std::optional<TimePoint> next = port_->serve(now);
-  wake();
+  if (port_->busy_queues() != busy) wake();  // what has arrived was written, and that wakes it anyway
   return next;
 }
 

@@ -53,7 +53,7 @@ class CoreTile final : public Tile, private rv32::Bus {
   void set_noc_stuck(bool stuck);
   // Its Ethernet port; nothing on Tensix tiles.
   [[nodiscard]] EthernetPort* port() noexcept { return port_ ? &*port_ : nullptr; }
-  // As EthernetPort::serve(); whatever comes of it, the core looks again.
+  // As EthernetPort::serve(); the core looks again if something came of it.
   std::optional<TimePoint> serve_port(TimePoint now);
 
   [[nodiscard]] Coordinate place() const noexcept { return place_; }

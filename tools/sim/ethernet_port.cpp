@@ -115,6 +115,10 @@ void EthernetPort::try_to_send(Queue& queue, TimePoint now) {
   queue.command = 0;
 }
 
+unsigned EthernetPort::busy_queues() const noexcept {
+  return static_cast<unsigned>(std::ranges::count_if(queues_, [](const Queue& queue) { return queue.command != 0; }));
+}
+
 // ---- the link ----
 
 void EthernetPort::go_down(TimePoint now) {

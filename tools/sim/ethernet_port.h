@@ -46,6 +46,9 @@ class EthernetPort {
   [[nodiscard]] std::uint32_t read_word(std::uint64_t address) const;
   void write_word(std::uint64_t address, std::uint32_t value, TimePoint now);
 
+  // How many have a command that is not latched.
+  [[nodiscard]] unsigned busy_queues() const noexcept;
+
   // The chip's reset has begun: nothing is sent or taken any more; it has ended: the firmware is up again.
   void go_down(TimePoint now);
   void come_up(TimePoint now);
