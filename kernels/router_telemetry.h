@@ -26,17 +26,16 @@ class Telemetry {
     turn_began_ = last_beat_ = now;
   }
 
-  // A turn begins, and with it ends the one before, in which something was sent or received or not.
+  // A turn begins, and with it ends the one before, in which something was sent or received or not. A clock that stands
+  // still makes many turns one.
   void turn(uint64_t now) {
-    if (!kTelemetry) return;
+    if (!kTelemetry || now == turn_began_) return;
     const uint64_t clocks = now - turn_began_;
     turn_began_ = now;
-    if (clocks != 0) {
-      add(block().telemetry.transmit.cycles, clocks);
-      add(block().telemetry.receive.cycles, clocks);
-      if (sent_) add(block().telemetry.transmit.active_cycles, clocks);
-      if (received_) add(block().telemetry.receive.active_cycles, clocks);
-    }
+    add(block().telemetry.transmit.cycles, clocks);
+    add(block().telemetry.receive.cycles, clocks);
+    if (sent_) add(block().telemetry.transmit.active_cycles, clocks);
+    if (received_) add(block().telemetry.receive.active_cycles, clocks);
     sent_ = received_ = false;
     if (now - last_beat_ >= kHeartbeatClocks) beat(now);
   }
