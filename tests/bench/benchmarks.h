@@ -27,5 +27,7 @@ namespace warden::bench {
 [[nodiscard]] Result<Entries> bench_reap_crowd(const Options& options);
 // Instructions of the simulator's cores.
 [[nodiscard]] Result<Entries> bench_interpreter(const Options& options);
+// What a simulated board costs while its cores wait.
+[[nodiscard]] Result<Entries> bench_idle(const Options& options);
 
 }  // namespace warden::bench

@@ -29,12 +29,13 @@ inline constexpr std::uint32_t kMarker = 0x40;
 
 struct Card {
   explicit Card(std::vector<std::uint8_t> harvested = {}, bool flr = true)
-      : chip({.harvested_rows = std::move(harvested),
-              .board_id = 0x18000000001,
-              .asic_location = 0,
-              .pci = {.subsystem_id = 0x18, .function_level_reset = flr, .bar_space = 0x4000000000},
-              .reset_duration = std::chrono::milliseconds(200)},
-             [this] { return now; }) {}
+      : chip(
+            {.harvested_rows = std::move(harvested),
+             .board_id = 0x18000000001,
+             .asic_location = 0,
+             .pci = {.subsystem_id = 0x18, .function_level_reset = flr, .bar_space = 0x4000000000},
+             .reset_duration = std::chrono::milliseconds(200)},
+            [this] { return now; }, [this] { ++rung; }) {}
 
   void pass(std::chrono::nanoseconds time) { now += time; }
 
@@ -95,6 +96,7 @@ struct Card {
   std::uint64_t resets(ResetKind kind) { return chip.stats().resets[static_cast<std::size_t>(kind)]; }
 
   TimePoint now{std::chrono::hours(100)};
+  int rung = 0;  // how often the chip had work for its cores
   Chip chip;
 };
 

@@ -236,6 +236,17 @@ TEST_F(BabyCore, IsNotIdleWhileItCountsOrStores) {
   EXPECT_EQ(core_.run(100'000), Stop::kBudget) << "somebody may be counting the stores";
 }
 
+TEST_F(BabyCore, IsIdleInALoopThatItComesToLate) {
+  // 150 jumps that are not part of it, and 90 that are.
+  std::uint32_t at = 0;
+  for (int i = 0; i < 150; ++i, at += 4) program({jal(0, 4)}, at);
+  for (int i = 0; i < 90; ++i, at += 4) program({jal(0, 4)}, at);
+  program({jal(0, -360)}, at);
+  EXPECT_EQ(core_.run(2000), Stop::kIdle);
+  EXPECT_EQ(core_.run(2000), Stop::kIdle);
+  EXPECT_LT(core_.instructions(), 1500U) << "is asked sooner when it was idle before";
+}
+
 TEST_F(BabyCore, IsIdleInALongLoopOfManyBranches) {
   std::uint32_t at = 0;
   for (int i = 0; i < 50; ++i, at += 12) program({lw(5, 0, 0x600), beq(5, 0, 8), kEbreak}, at);

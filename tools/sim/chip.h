@@ -4,6 +4,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -55,7 +56,8 @@ struct Stats {
 
 class Chip : private Noc {
  public:
-  // `has_work` is called when a core begins to run: run_cores() should be called soon.
+  // `has_work` is called, from any thread, when run_cores() should be called soon: a core begins to run, or a link has
+  // something for us.
   Chip(const ChipOptions& options, NowFunction now, std::function<void()> has_work = [] {});
   Chip(const Chip&) = delete;
   Chip& operator=(const Chip&) = delete;
@@ -135,7 +137,7 @@ class Chip : private Noc {
   void core_woken(CoreTile& tile);
   [[nodiscard]] CoreTile* core_tile(Coordinate at);
   void links_go_down();
-  [[nodiscard]] std::optional<TimePoint> serve_links();
+  void serve_links();
   void count(Access access) noexcept;
 
   ChipOptions options_;
@@ -151,8 +153,10 @@ class Chip : private Noc {
   std::array<std::unique_ptr<Tile>, std::size_t{kGridWidth} * kGridHeight> tiles_;
   std::vector<CoreTile*> cores_;
   std::function<void()> has_work_;
-  std::vector<CoreTile*> linked_;  // Ethernet tiles with a cable
-  std::vector<CoreTile*> active_;  // those whose core runs, or waits for time
+  std::vector<CoreTile*> linked_;        // Ethernet tiles with a cable
+  std::atomic<bool> links_rung_{false};  // sync: chip.links_rung
+  std::optional<TimePoint> links_due_;   // when the first training is over
+  std::vector<CoreTile*> active_;        // those whose core runs, or waits for time
   std::optional<RunningReset> reset_;
   Fault fault_ = Fault::kNone;
   bool interrupts_enabled_ = false;

@@ -93,6 +93,11 @@ std::vector<Coordinate> Chip::frozen_cores() {
 
 void Chip::connect(std::uint8_t channel, LinkEnd end, const LinkIdentity& identity) {
   CoreTile& tile = *core_tile(ethernet_tile(channel));
+  end.link->set_bell(end.side, [this, port = tile.port()] {
+    port->ring();
+    links_rung_.store(true, std::memory_order_release);  // sync: chip.links_rung
+    has_work_();
+  });
   tile.port()->connect(std::move(end), channel, identity);
   tile.port()->come_up(now_());
   linked_.push_back(&tile);
@@ -109,10 +114,15 @@ void Chip::links_go_down() {
   for (CoreTile* tile : linked_) tile->port()->go_down(now_());
 }
 
-std::optional<TimePoint> Chip::serve_links() {
-  std::optional<TimePoint> next;
-  for (CoreTile* tile : linked_) next = earlier(next, tile->serve_port(now_()));
-  return next;
+void Chip::serve_links() {
+  const TimePoint now = now_();
+  const bool due = links_due_ && *links_due_ <= now;
+  if (!links_rung_.exchange(false, std::memory_order_acq_rel) && !due) return;  // sync: chip.links_rung
+  links_due_.reset();
+  for (CoreTile* tile : linked_) {
+    tile->serve_port(now);
+    links_due_ = earlier(links_due_, tile->port()->next_change());
+  }
 }
 
 // ---- turns ----
@@ -121,7 +131,8 @@ std::optional<TimePoint> Chip::run_cores(std::uint64_t instructions) {
   settle();
   if (reset_) return reset_->end == TimePoint::max() ? std::nullopt : std::optional(reset_->end);
   using Activity = CoreTile::Activity;
-  std::optional<TimePoint> next = serve_links();
+  serve_links();
+  std::optional<TimePoint> next = links_due_;
   for (std::uint64_t spent = 0; spent < instructions;) {
     const TimePoint now = now_();
     bool any = false;
@@ -131,8 +142,7 @@ std::optional<TimePoint> Chip::run_cores(std::uint64_t instructions) {
       const bool due = tile.activity() == Activity::kWaitsForTime && tile.next_look() <= now;
       if (tile.activity() != Activity::kRuns && !due) continue;
       any = true;
-      spent += kTurnInstructions;
-      tile.run(kTurnInstructions, now);
+      spent += tile.run(kTurnInstructions, now);
     }
     std::erase_if(active_, [](const CoreTile* tile) {
       return tile->activity() == Activity::kStopped || tile->activity() == Activity::kWaits;

@@ -22,7 +22,7 @@ namespace warden::sim {
 
 class ChipFunction final : public vfio::VfioUserTarget {
  public:
-  // `has_work`: the chip's cores want to run; called with the chip locked.
+  // `has_work`: run_cores() should be called soon. From any thread, also with the chip locked.
   ChipFunction(
       const ChipOptions& options, NowFunction now, std::function<void()> has_work = [] {})
       : chip_(options, std::move(now), std::move(has_work)) {}

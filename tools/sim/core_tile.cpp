@@ -22,8 +22,15 @@ constexpr std::uint64_t kNiu1 = 0xFFB30000;
 
 constexpr std::uint32_t kCoreHeld = 1U << 11;  // BRISC on Tensix, ERISC on Ethernet tiles
 
+// How long a core that polls the clock is left alone: the first, doubled so many times. They end at whole multiples of
+// themselves, so that cores which doze equally long wake together.
 constexpr TimePoint::duration kFirstDoze = std::chrono::microseconds(20);
-constexpr TimePoint::duration kLongestDoze = std::chrono::milliseconds(5);
+constexpr TimePoint::duration kLongestDoze = 1024 * kFirstDoze;
+
+TimePoint end_of_doze(TimePoint now, TimePoint::duration doze) {
+  const auto since_start = now.time_since_epoch();
+  return TimePoint(since_start - since_start % doze + doze);
+}
 
 }  // namespace
 
@@ -186,32 +193,40 @@ void CoreTile::wake() {
   woken_(*this);
 }
 
-std::optional<TimePoint> CoreTile::serve_port(TimePoint now) {
-  const unsigned busy = port_->busy_queues();
-  const std::optional<TimePoint> next = port_->serve(now);
-  if (port_->busy_queues() != busy) wake();  // what has arrived was written, and that wakes it anyway
-  return next;
+void CoreTile::serve_port(TimePoint now) {
+  if (port_->serve(now)) wake();
 }
 
-CoreTile::Activity CoreTile::run(std::uint64_t instructions, TimePoint now) {
-  if (!core_ || frozen_) return activity();
+// Twice in a row it did something at once: it is woken too late. For something that it does now and then, once in a
+// few dozes, they are just right.
+void CoreTile::fall_asleep(TimePoint now) {
+  const bool stored = core_->has_stored();
+  if (!stored) doze_ = std::min(2 * doze_, kLongestDoze);
+  if (stored && stored_before_) doze_ = std::max(doze_ / 2, kFirstDoze);
+  stored_before_ = stored;
+  next_look_ = end_of_doze(now, doze_);
+}
+
+std::uint64_t CoreTile::run(std::uint64_t instructions, TimePoint now) {
+  if (!core_ || frozen_) return 0;
+  const std::uint64_t before = core_->instructions();
   activity_ = Activity::kRuns;
   run_time_ = now;
   const rv32::Stop stop = core_->run(instructions);
   run_time_.reset();
+  const std::uint64_t executed = core_->instructions() - before;
   switch (stop) {
     case rv32::Stop::kBudget: doze_ = kFirstDoze; break;
     case rv32::Stop::kIdle:
       activity_ = core_->polls_clock() ? Activity::kWaitsForTime : Activity::kWaits;
-      next_look_ = now + doze_;
-      doze_ = std::min(2 * doze_, kLongestDoze);
+      fall_asleep(now);
       break;
     case rv32::Stop::kPaused:
     case rv32::Stop::kHung: activity_ = Activity::kStopped; break;
   }
   follow_soft_reset();
-  if (port_) port_->look_for_retrain(now);
-  return activity_;
+  if (port_ && core_ && core_->has_stored()) port_->look_for_retrain(now);
+  return executed;
 }
 
 }  // namespace warden::sim

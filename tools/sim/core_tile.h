@@ -37,10 +37,12 @@ class CoreTile final : public Tile, private rv32::Bus {
   [[nodiscard]] Access write(std::uint64_t address, std::span<const std::byte> from) override;
   void reset(TimePoint now) override;
 
-  // Lets the core run for about this many instructions, during which its clock stands still at `now`.
-  Activity run(std::uint64_t instructions, TimePoint now);
+  // Lets the core run for about this many instructions, during which its clock stands still at `now`. Answers how many
+  // it were.
+  std::uint64_t run(std::uint64_t instructions, TimePoint now);
   [[nodiscard]] Activity activity() const noexcept { return frozen_ ? Activity::kStopped : activity_; }
-  // When a core that waits for time should be let run again: later and later, while nothing comes of it.
+  // When a core that waits for time should be let run again: later and later while nothing comes of it, sooner and
+  // sooner while something does every time.
   [[nodiscard]] TimePoint next_look() const noexcept { return next_look_; }
 
   // Takes its turns away from the core, wherever it is; its tile answers as ever. A reset gives them back, or thaw().
@@ -53,8 +55,8 @@ class CoreTile final : public Tile, private rv32::Bus {
   void set_noc_stuck(bool stuck);
   // Its Ethernet port; nothing on Tensix tiles.
   [[nodiscard]] EthernetPort* port() noexcept { return port_ ? &*port_ : nullptr; }
-  // As EthernetPort::serve(); the core looks again if something came of it.
-  std::optional<TimePoint> serve_port(TimePoint now);
+  // As EthernetPort::serve(); the core looks at what came of it.
+  void serve_port(TimePoint now);
 
   [[nodiscard]] Coordinate place() const noexcept { return place_; }
   [[nodiscard]] std::size_t touched_bytes() const { return l1_.touched_bytes(); }
@@ -72,6 +74,7 @@ class CoreTile final : public Tile, private rv32::Bus {
   void follow_soft_reset();
   void show_traffic();
   void wake();
+  void fall_asleep(TimePoint now);
 
   Coordinate place_;
   bool ethernet_;
@@ -93,6 +96,7 @@ class CoreTile final : public Tile, private rv32::Bus {
   bool frozen_ = false;
   TimePoint next_look_;
   TimePoint::duration doze_{};
+  bool stored_before_ = false;  // when it was let run the last time
 };
 
 }  // namespace warden::sim

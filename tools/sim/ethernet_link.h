@@ -29,7 +29,8 @@ class EthernetLink {
 
   explicit EthernetLink(std::chrono::milliseconds training) : training_(training) {}
 
-  // Called when there is something new for this side: packets, room, or another state. Before the link is used.
+  // Called, from any thread, when there is something new for this side: packets, room, or another state. Before the
+  // link is used.
   void set_bell(unsigned side, std::function<void()> bell) { sides_[side].bell = std::move(bell); }
 
   enum class State : std::uint8_t { kDown, kTraining, kFailed, kUp };

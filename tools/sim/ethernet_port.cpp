@@ -84,7 +84,7 @@ void EthernetPort::command(unsigned index, std::uint32_t value, TimePoint now) {
   if (queue.command != 0 || value == 0) return;
   queue.command = value;
   queue.waiting = packet_of(index, value);
-  try_to_send(queue, now);
+  (void)try_to_send(queue, now);
 }
 
 std::optional<EthernetPacket> EthernetPort::packet_of(unsigned index, std::uint32_t command) const {
@@ -109,14 +109,11 @@ std::optional<EthernetPacket> EthernetPort::packet_of(unsigned index, std::uint3
   return packet;
 }
 
-void EthernetPort::try_to_send(Queue& queue, TimePoint now) {
-  if (!queue.waiting || !end_.link->send(end_.side, *queue.waiting, now)) return;
+bool EthernetPort::try_to_send(Queue& queue, TimePoint now) {
+  if (!queue.waiting || !end_.link->send(end_.side, *queue.waiting, now)) return false;
   queue.waiting.reset();
   queue.command = 0;
-}
-
-unsigned EthernetPort::busy_queues() const noexcept {
-  return static_cast<unsigned>(std::ranges::count_if(queues_, [](const Queue& queue) { return queue.command != 0; }));
+  return true;
 }
 
 // ---- the link ----
@@ -136,13 +133,16 @@ void EthernetPort::come_up(TimePoint now) {
   write_link_words(end_.link->view(now).state);
 }
 
-std::optional<TimePoint> EthernetPort::serve(TimePoint now) {
-  if (!connected()) return std::nullopt;
+bool EthernetPort::serve(TimePoint now) {
+  const bool changed = next_change_ && *next_change_ <= now;
+  if (!rung_.exchange(false, std::memory_order_acq_rel) && !changed) return false;  // sync: ethernet_port.rung
   for (const EthernetPacket& packet : end_.link->receive(end_.side)) deliver_(packet.address, packet.data);
-  for (Queue& queue : queues_) try_to_send(queue, now);
+  bool sent = false;
+  for (Queue& queue : queues_) sent |= try_to_send(queue, now);
   const EthernetLink::View view = end_.link->view(now);
+  next_change_ = view.changes;
   tell(view.state);
-  return view.changes;
+  return sent;
 }
 
 void EthernetPort::look_for_retrain(TimePoint now) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -46,16 +47,17 @@ class EthernetPort {
   [[nodiscard]] std::uint32_t read_word(std::uint64_t address) const;
   void write_word(std::uint64_t address, std::uint32_t value, TimePoint now);
 
-  // How many have a command that is not latched.
-  [[nodiscard]] unsigned busy_queues() const noexcept;
-
   // The chip's reset has begun: nothing is sent or taken any more; it has ended: the firmware is up again.
   void go_down(TimePoint now);
   void come_up(TimePoint now);
 
-  // Takes what has arrived, sends what waits, tells the link's state. Answers when it should be called again, if not
-  // by the bell.
-  std::optional<TimePoint> serve(TimePoint now);
+  // Any thread: there is something new about the link.
+  void ring() noexcept { rung_.store(true, std::memory_order_release); }  // sync: ethernet_port.rung
+  // If it was rung for, or training is over: takes what has arrived, sends what waits, tells the link's state. True if
+  // a command was taken from a queue, which the core may wait for.
+  [[nodiscard]] bool serve(TimePoint now);
+  // When training is over.
+  [[nodiscard]] std::optional<TimePoint> next_change() const noexcept { return next_change_; }
 
   // What firmware does besides: looks whether training is asked for, and counts its heartbeat. To be called when L1 may
   // have been written, and before the heartbeat is read.
@@ -72,7 +74,7 @@ class EthernetPort {
   };
   void command(unsigned queue, std::uint32_t value, TimePoint now);
   [[nodiscard]] std::optional<EthernetPacket> packet_of(unsigned queue, std::uint32_t command) const;
-  void try_to_send(Queue& queue, TimePoint now);
+  bool try_to_send(Queue& queue, TimePoint now);
   void tell(EthernetLink::State state);
   void write_link_words(EthernetLink::State state);
   [[nodiscard]] std::uint32_t word(std::uint64_t address) const;
@@ -84,6 +86,8 @@ class EthernetPort {
   std::uint8_t channel_ = 0;  // of E0 to E15
   LinkIdentity identity_;
   std::array<Queue, 2> queues_;
+  std::atomic<bool> rung_{false};  // sync: ethernet_port.rung
+  std::optional<TimePoint> next_change_;
   EthernetLink::State told_ = EthernetLink::State::kDown;
   bool retraining_ = false;  // as asked for by the word, which stays until it is over
 };

@@ -18,7 +18,8 @@ static_assert(std::endian::native == std::endian::little);
 
 constexpr std::uint64_t kFirstProbe = 256;  // instructions
 constexpr std::uint64_t kLastProbe = 1 << 16;
-constexpr unsigned kProbeTransfers = 64;
+constexpr unsigned kProbeTransfers = 64;  // doubled until
+constexpr unsigned kProbeTransfersMax = 256;
 
 template <typename Value>
 std::uint32_t fetch(const std::byte* at) noexcept {
@@ -57,11 +58,12 @@ std::uint32_t high_half(std::int64_t product) noexcept {
 }
 
 // Is the core in a loop that changes nothing? It is when it comes to the same instruction with the same registers and
-// has stored nothing on the way: what it loads can't have changed either, as long as it runs alone.
+// has stored nothing on the way: what it loads can't have changed either, as long as it runs alone. The place to come
+// back to is taken anew now and then, in case it lies before the loop (Brent's way of finding cycles).
 template <typename Registers>
 class LoopProbe {
  public:
-  explicit LoopProbe(std::uint64_t budget) : budget_(budget) {}
+  LoopProbe(std::uint64_t first, std::uint64_t budget) : budget_(budget), due_(std::min(first, budget)) {}
 
   // When the next look is due, in instructions executed.
   [[nodiscard]] std::uint64_t due() const noexcept { return due_; }
@@ -70,30 +72,37 @@ class LoopProbe {
   // At a transfer of control to `at`. `stored`: since the probe began.
   Finding look(const Instruction* at, const Registers& x, std::uint64_t executed, bool stored) {
     if (at_ == nullptr) {
-      at_ = at;
-      x_ = x;
-      transfers_ = 0;
+      take(at, x, kProbeTransfers);
       due_ = executed + 1;
       return Finding::kBegun;
     }
     if (!stored && at == at_ && std::equal(x.begin() + 1, x.begin() + kSinkRegister, x_.begin() + 1)) {
       return Finding::kIdle;
     }
-    if (stored || ++transfers_ == kProbeTransfers) {
+    if (stored || (--transfers_ == 0 && limit_ == kProbeTransfersMax)) {
       at_ = nullptr;
       interval_ = std::min(2 * interval_, kLastProbe);
       due_ = std::min(executed + interval_, budget_);
+    } else if (transfers_ == 0) {
+      take(at, x, 2 * limit_);
     }
     return Finding::kNothing;
   }
 
  private:
+  void take(const Instruction* at, const Registers& x, unsigned limit) {
+    at_ = at;
+    x_ = x;
+    transfers_ = limit_ = limit;
+  }
+
   const std::uint64_t budget_;
   std::uint64_t interval_ = kFirstProbe;
-  std::uint64_t due_ = std::min(kFirstProbe, budget_);
+  std::uint64_t due_;
   const Instruction* at_ = nullptr;
   Registers x_{};
-  unsigned transfers_ = 0;
+  unsigned limit_ = 0;
+  unsigned transfers_ = 0;  // that may follow before the place is taken anew
 };
 
 }  // namespace
@@ -110,6 +119,7 @@ void Core::start(std::uint32_t pc) {
   halted_.reset();
   hang_ = Hang::kNone;
   clock_read_ = false;
+  idle_ = false;
 }
 
 void Core::decode_at(Instruction* at) noexcept {
@@ -234,13 +244,16 @@ Stop Core::run(std::uint64_t budget) {
   Instruction* at = code + std::min(pc_ / 4, code_count);
   Instruction* block = at;
   std::uint64_t executed = 0;
-  LoopProbe<Registers> probe(budget);
+  // A core that was idle probably is so again.
+  LoopProbe<Registers> probe(idle_ ? 0 : kFirstProbe, budget);
   std::uint64_t due = probe.due();
   bool stored = false;
+  has_stored_ = false;
   Stop stop = Stop::kBudget;
   goto* kCode[static_cast<std::uint8_t>(at->operation)];
 
 look:
+  has_stored_ = has_stored_ || stored;
   if (executed >= budget) goto away;
   switch (probe.look(at, x, executed, stored)) {
     case LoopProbe<Registers>::Finding::kIdle: stop = Stop::kIdle; goto away;
@@ -326,6 +339,8 @@ leave:  // for good, at an instruction that does not end
   executed += static_cast<std::uint64_t>(at - block);
   halted_ = stop;
 away:
+  has_stored_ = has_stored_ || stored;
+  idle_ = stop == Stop::kIdle;
   pc_ = static_cast<std::uint32_t>(at - code) * 4;
   instructions_ += executed;
   return stop;

@@ -58,6 +58,8 @@ class Core {
   [[nodiscard]] std::uint64_t instructions() const noexcept { return instructions_; }
   // After kIdle.
   [[nodiscard]] bool polls_clock() const noexcept { return clock_read_; }
+  // The last run stored something.
+  [[nodiscard]] bool has_stored() const noexcept { return has_stored_; }
   // After kHung: one line.
   [[nodiscard]] std::string hang_reason() const;
 
@@ -78,6 +80,8 @@ class Core {
   std::uint32_t pc_ = 0;
   std::uint64_t instructions_ = 0;
   bool clock_read_ = false;
+  bool has_stored_ = false;
+  bool idle_ = false;  // the last run ended so
   std::optional<Stop> halted_;
   Hang hang_ = Hang::kNone;
   std::uint32_t hang_about_ = 0;

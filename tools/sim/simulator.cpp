@@ -58,7 +58,6 @@ Result<std::unique_ptr<Simulator>> Simulator::create(const std::string& director
 void Simulator::plug_cables(const BoardOptions& options) {
   for (const Cable& cable : cables_of(options)) {
     const auto link = std::make_shared<EthernetLink>(options.link_training);
-    for (const unsigned end : {0U, 1U}) link->set_bell(end, engine_.bell(cable.ends[end].chip));
     for (const unsigned end : {0U, 1U}) {
       chips_[cable.ends[end].chip]->function().locked([&](Chip& chip) {
         chip.connect(cable.ends[end].channel, {link, end}, link_identity(options, cable, end));
