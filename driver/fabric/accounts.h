@@ -41,13 +41,18 @@ class Accounts {
   [[nodiscard]] PairAccount pair(const FabricNodeId& source, const FabricNodeId& destination) const;
   [[nodiscard]] std::uint64_t admitted() const noexcept;
   [[nodiscard]] std::uint64_t delivered() const noexcept;  // with drops
+  // By the routers themselves: packets in their lanes and rings; one that moves may be missed, or counted twice.
+  [[nodiscard]] std::uint64_t inside() const noexcept { return inside_; }
   [[nodiscard]] const Drops& drops() const noexcept { return drops_; }
   [[nodiscard]] const std::vector<RouterId>& unreadable() const noexcept { return unreadable_; }
 
  private:
   using Key = std::pair<FabricNodeId, FabricNodeId>;
+  PairAccount& entry(const FabricNodeId& source, const FabricNodeId& destination);
+
   std::map<Key, PairAccount> pairs_;
   Drops drops_;
+  std::uint64_t inside_ = 0;
   std::vector<RouterId> unreadable_;
 };
 

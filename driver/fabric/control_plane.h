@@ -17,11 +17,14 @@
 
 #include "driver/fabric/card.h"
 #include "driver/fabric/node.h"
+#include "driver/fabric/paths.h"
 #include "driver/fabric/router.h"
 #include "driver/fabric/topology.h"
 #include "kernels/router_layout.h"
 
 namespace warden::fabric {
+
+struct Survey;
 
 struct BringUpOptions {
   bool telemetry = true;  // of the router image
@@ -68,6 +71,8 @@ class ControlPlane {
   [[nodiscard]] Result<kernels::RouterBlock> block(const Router& router) const;
   [[nodiscard]] Result<kernels::RouterTelemetry> telemetry(const Router& router) const;
   [[nodiscard]] Result<RouterStateCommon> state(const Router& router) const;
+  // By the tables that the routers had when they were brought up or attached to.
+  [[nodiscard]] const Paths& paths() const noexcept { return paths_; }
   // Whether all routers keep telemetry; without it it stays zero.
   [[nodiscard]] bool has_telemetry() const noexcept { return has_telemetry_; }
 
@@ -77,11 +82,14 @@ class ControlPlane {
   }
 
  private:
+  void take(Survey found);
+
   std::vector<std::unique_ptr<Card>> cards_;
   std::vector<Router> routers_;  // by id
   std::vector<Mesh> meshes_;
   std::vector<std::optional<FabricNodeId>> nodes_;  // of the cards
   std::vector<std::string> remarks_;
+  Paths paths_;
   bool has_telemetry_ = false;
   LineSink log_;
 };

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// Admission closed to destinations whose way leads through some routers, and opened when it is clear again. What is
+// held waits in the lane of its worker, in front of everything behind it.
+#pragma once
+
+#include <chrono>
+#include <set>
+#include <utility>
+#include <vector>
+
+#include <warden/result.h>
+
+#include "driver/fabric/control_plane.h"
+
+namespace warden::fabric {
+
+struct ClosedPairs {
+  std::set<std::pair<FabricNodeId, FabricNodeId>> pairs;  // whose packets can be on their way through these routers
+  std::vector<RouterId> silent;                           // did not answer: whether they admit is not known
+};
+
+// Closes all pairs of devices of which any packet may come through any of these routers. When it returns, nothing more
+// of them is admitted.
+[[nodiscard]] ClosedPairs close_admission(const ControlPlane& fabric, const std::set<RouterId>& through,
+                                          std::chrono::milliseconds timeout);
+
+// Opens whatever is closed although all routers on its way have the command RUN; the others stay as they are.
+[[nodiscard]] Status open_admission(const ControlPlane& fabric);
+
+// Which routers hold packets for some destinations.
+[[nodiscard]] std::vector<RouterId> holding_routers(const ControlPlane& fabric);
+
+// All of them have gone through a turn since everything written before: gives those that did not in time.
+[[nodiscard]] std::vector<RouterId> await_turn(const ControlPlane& fabric, RouterSpan routers,
+                                               std::chrono::milliseconds timeout);
+
+}  // namespace warden::fabric

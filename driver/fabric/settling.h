@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// Waiting until packets have come out of the fabric, by the accounts of what went in.
+#pragma once
+
+#include <set>
+#include <utility>
+#include <vector>
+
+#include "driver/fabric/accounts.h"
+#include "driver/fabric/control_plane.h"
+#include "driver/fabric/patience.h"
+
+namespace warden::fabric {
+
+// Of these pairs, which nothing more is admitted of. Gives those that are not balanced when patience ends.
+[[nodiscard]] std::vector<PairAccount> await_balance(const ControlPlane& fabric,
+                                                     const std::set<std::pair<FabricNodeId, FabricNodeId>>& pairs,
+                                                     Patience& patience);
+
+// Of all, while nothing is admitted. Empty as well is a fabric that once lost packets, when all routers say so and
+// nothing has moved between two looks.
+[[nodiscard]] std::vector<PairAccount> await_empty(const ControlPlane& fabric, Patience& patience);
+
+}  // namespace warden::fabric
