@@ -13,6 +13,7 @@ namespace {
 
 using Admissions = std::array<std::uint32_t, kernels::kNodesMax>;
 constexpr CardAddress kAdmit = in_router(offsetof(kernels::RouterBlock, admit));
+constexpr CardAddress kAdmitted = in_router(offsetof(kernels::RouterBlock, admitted));
 constexpr CardAddress kProbe = in_router(offsetof(kernels::RouterBlock, probe));
 constexpr CardAddress kProbeAnswer =
     in_router(offsetof(kernels::RouterBlock, counters) + offsetof(kernels::RouterCounters, probe_answer));
@@ -54,35 +55,81 @@ bool is_clear(const ControlPlane& fabric, const Router& router, std::uint32_t de
 
 }  // namespace
 
-ClosedPairs close_admission(const ControlPlane& fabric, const std::set<RouterId>& through,
-                            std::chrono::milliseconds timeout) {
-  ClosedPairs closed;
+namespace {
+
+using Entries = std::set<std::pair<RouterId, std::uint32_t>>;  // a router's admission to a destination
+
+// Those that can send packets through these routers.
+Entries touched_entries(const ControlPlane& fabric, const std::set<RouterId>& through) {
+  Entries entries;
   for (const Router& router : fabric.routers()) {
     const std::uint32_t nodes = nodes_of(fabric, router.id.node.mesh_id);
     for (std::uint32_t destination = 0; destination < nodes; ++destination) {
-      if (!touches(fabric, router, destination, through)) continue;
-      closed.pairs.emplace(router.id.node, fabric.node_at(router.id.node.mesh_id, destination));
+      if (touches(fabric, router, destination, through)) entries.emplace(router.id, destination);
     }
   }
+  return entries;
+}
+
+// Gives the routers that are not known to have closed them.
+std::set<RouterId> close_entries(const ControlPlane& fabric, const Entries& entries,
+                                 std::chrono::milliseconds timeout) {
+  std::set<RouterId> silent;
   RouterList changed;
   for (const Router& router : fabric.routers()) {
     auto admissions = read_admissions(fabric, router);
     if (!admissions) {
-      closed.silent.push_back(router.id);
+      silent.insert(router.id);
       continue;
     }
     const Admissions before = *admissions;
     for (std::uint32_t destination = 0; destination < kernels::kNodesMax; ++destination) {
-      const FabricNodeId there = fabric.node_at(router.id.node.mesh_id, destination);
-      if (closed.pairs.contains({router.id.node, there})) (*admissions)[destination] = kernels::kAdmitHeld;
+      if (entries.contains({router.id, destination})) (*admissions)[destination] = kernels::kAdmitHeld;
     }
-    if (*admissions != before && !write_struct(fabric.card(router), router.tile, kAdmit, *admissions)) {
-      closed.silent.push_back(router.id);
-      continue;
+    if (*admissions == before) continue;
+    if (write_struct(fabric.card(router), router.tile, kAdmit, *admissions)) {
+      changed.push_back(&router);
+    } else {
+      silent.insert(router.id);
     }
-    changed.push_back(&router);
   }
-  std::ranges::copy(await_turn(fabric, changed, timeout), std::back_inserter(closed.silent));
+  for (const RouterId& router : await_turn(fabric, changed, timeout)) silent.insert(router);
+  return silent;
+}
+
+// Those by which packets were ever admitted.
+Entries used_entries(const ControlPlane& fabric) {
+  Entries used;
+  for (const Router& router : fabric.routers()) {
+    const auto admitted = read_struct<Admissions>(fabric.card(router), router.tile, kAdmitted);
+    for (std::uint32_t destination = 0; admitted && destination < kernels::kNodesMax; ++destination) {
+      if ((*admitted)[destination] != 0) used.emplace(router.id, destination);
+    }
+  }
+  return used;
+}
+
+}  // namespace
+
+ClosedPairs close_admission(const ControlPlane& fabric, const std::set<RouterId>& through,
+                            std::chrono::milliseconds timeout) {
+  ClosedPairs closed;
+  Entries entries = touched_entries(fabric, through);
+  closed.silent = close_entries(fabric, entries, timeout);
+  const auto pair_of = [&](const auto& entry) {
+    const FabricNodeId& source = entry.first.node;
+    return std::pair(source, fabric.node_at(source.mesh_id, entry.second));
+  };
+  const Entries used = used_entries(fabric);
+  for (const auto& entry : used) {
+    if (entries.contains(entry)) closed.pairs.insert(pair_of(entry));
+  }
+  // Packets are counted by pair: one that is also sent by another way could not be seen to be out.
+  Entries others;
+  for (const auto& entry : used) {
+    if (closed.pairs.contains(pair_of(entry)) && !entries.contains(entry)) others.insert(entry);
+  }
+  if (!others.empty()) closed.silent.merge(close_entries(fabric, others, timeout));
   return closed;
 }
 

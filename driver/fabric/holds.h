@@ -15,12 +15,13 @@
 namespace warden::fabric {
 
 struct ClosedPairs {
-  std::set<std::pair<FabricNodeId, FabricNodeId>> pairs;  // whose packets can be on their way through these routers
-  std::vector<RouterId> silent;                           // did not answer: whether they admit is not known
+  // Of which packets may be inside that come through these routers.
+  std::set<std::pair<FabricNodeId, FabricNodeId>> pairs;
+  std::set<RouterId> silent;  // did not answer: whether they still admit is not known
 };
 
-// Closes all pairs of devices of which any packet may come through any of these routers. When it returns, nothing more
-// of them is admitted.
+// Nothing more is admitted of what would come through any of these routers, nor by other ways of the same pairs, so
+// that the pairs' accounts tell when all of it is out.
 [[nodiscard]] ClosedPairs close_admission(const ControlPlane& fabric, const std::set<RouterId>& through,
                                           std::chrono::milliseconds timeout);
 

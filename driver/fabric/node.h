@@ -5,6 +5,7 @@
 #include <compare>
 #include <cstdint>
 #include <string>
+#include <tuple>
 
 namespace warden::fabric {
 
@@ -16,7 +17,11 @@ struct FabricNodeId {
   MeshId mesh_id = 0;
   std::uint32_t logical_x = 0;
   std::uint32_t logical_y = 0;
-  auto operator<=>(const FabricNodeId&) const = default;
+  // Row by row, as their numbers go.
+  constexpr auto operator<=>(const FabricNodeId& other) const noexcept {
+    return std::tie(mesh_id, logical_y, logical_x) <=> std::tie(other.mesh_id, other.logical_y, other.logical_x);
+  }
+  constexpr bool operator==(const FabricNodeId&) const noexcept = default;
 };
 [[nodiscard]] std::string to_string(const FabricNodeId& node);  // "0:(1,2)": mesh, x, y
 

@@ -63,12 +63,14 @@ TEST(FabricRoutes, WholeMeshesUseDimensionOrder) {
   }
 }
 
+unsigned below(unsigned end, std::mt19937& random) { return static_cast<unsigned>(random() % end); }
+
 Grid with_holes(std::uint32_t rows, std::uint32_t columns, unsigned percent, std::mt19937& random) {
   Grid grid(rows, columns);
   for (std::uint32_t node = 0; node < grid.nodes(); ++node) {
     for (const Direction direction : {Direction::kEast, Direction::kSouth}) {
       const auto next = grid.neighbour(node, direction);
-      if (!next || random() % 100 < percent) continue;
+      if (!next || below(100, random) < percent) continue;
       grid.open(node, direction);
       grid.open(*next, opposite(direction));
     }
@@ -134,7 +136,7 @@ TEST(FabricRoutes, HolesAreGoneAround) {
   std::mt19937 random(7);
   std::size_t detours = 0;
   for (int round = 0; round < 60; ++round) {
-    const Grid grid = with_holes(1 + random() % 4, 1 + random() % 8, random() % 50, random);
+    const Grid grid = with_holes(1 + below(4, random), 1 + below(8, random), below(50, random), random);
     const Routes routes(grid);
     for (std::uint32_t from = 0; from < grid.nodes(); ++from) {
       const auto nodes = reachable(grid, from);
@@ -152,11 +154,11 @@ TEST(FabricRoutes, HolesAreGoneAround) {
 TEST(FabricRoutes, NothingWaitsInACircle) {
   std::mt19937 random(11);
   for (int round = 0; round < 60; ++round) {
-    const std::uint32_t rows = 2 + random() % 3;
-    const std::uint32_t columns = 2 + random() % 7;
+    const std::uint32_t rows = 2 + below(3, random);
+    const std::uint32_t columns = 2 + below(7, random);
     std::map<Channel, std::set<Channel>> graph;
     for (int tables = 0; tables < 2; ++tables) {
-      const Grid grid = with_holes(rows, columns, random() % 40, random);
+      const Grid grid = with_holes(rows, columns, below(40, random), random);
       add_waits(grid, Routes(grid), graph);
     }
     EXPECT_FALSE(has_circle(graph)) << "round " << round;
