@@ -204,6 +204,15 @@ Generator::Generator(Row& row, Router first, const Flow& flow, Coordinate tile)
   row.let_go(chip_, tile);
 }
 
+void Generator::restart(GeneratorBlock block) {
+  block.header.magic = 0;
+  block.header.status = WorkerStatus::kLoaded;
+  block.sent = 0;
+  row_->load(chip_, tile_, generator_image(), kWorkerBlock, sizeof(GeneratorBlock));
+  row_->write(chip_, tile_, kWorkerBlock, block);
+  row_->let_go(chip_, tile_);
+}
+
 Sink::Sink(Row& row, unsigned chip, std::vector<Router> routers, Coordinate tile)
     : row_(&row), chip_(chip), tile_(tile) {
   row.load(chip, tile, sink_image(), kWorkerBlock, sizeof(SinkBlock));

@@ -36,6 +36,7 @@ class Row {
   [[nodiscard]] unsigned chips() const { return static_cast<unsigned>(cards_.size()); }
   [[nodiscard]] std::uint32_t word(unsigned chip, Coordinate tile, std::uint64_t address);
   void set(unsigned chip, Coordinate tile, std::uint64_t address, std::uint32_t value);
+  void read_bytes(unsigned chip, Coordinate tile, std::uint64_t address, std::span<std::byte> into);
   void set_bytes(unsigned chip, Coordinate tile, std::uint64_t address, std::span<const std::byte> bytes);
   template <typename Value>
   [[nodiscard]] Value read(unsigned chip, Coordinate tile, std::uint64_t address) {
@@ -64,7 +65,6 @@ class Row {
   void let_go(unsigned chip, Coordinate tile);
 
  private:
-  void read_bytes(unsigned chip, Coordinate tile, std::uint64_t address, std::span<std::byte> into);
   void step();
 
   std::vector<std::unique_ptr<sim::testing::Card>> cards_;
@@ -130,6 +130,8 @@ class Generator {
   [[nodiscard]] WorkerStatus status() { return block().header.status; }
   [[nodiscard]] std::uint32_t flow() const { return flow_; }
   void tear_down() { row_->set(chip_, tile_, kTeardownMailbox, kWorkerTeardown); }
+  // From the beginning, with other arguments.
+  void restart(GeneratorBlock block);
 
  private:
   Row* row_;
