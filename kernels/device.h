@@ -23,6 +23,10 @@ inline void settle(uint32_t last_stored_address) {
 // What is read without `volatile` from here on is read from memory.
 inline void forget_memory() { asm volatile("" : : : "memory"); }
 
+constexpr uint32_t kTensixL1Bytes = 1464 * 1024;  // no tile has more
+// Where a word may be stored without knowing the tile: memory, never a register.
+constexpr bool is_memory_word(uint32_t address) { return address % 4 == 0 && address < kTensixL1Bytes; }
+
 constexpr uint32_t kClocksPerMillisecond = 1'000'000;  // 1 GHz
 
 inline uint32_t clock_low() { return at(0xFFB121F0); }

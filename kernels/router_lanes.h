@@ -49,7 +49,7 @@ class Lanes {
       owed_ &= ~(1U << lane);
       const volatile LaneBlock& to = block().lanes[lane];
       const uint32_t address = to.credit_address;
-      if (to.kind == LaneKind::kUnused || address % 4 != 0 || address >= kNiu) continue;
+      if (to.kind == LaneKind::kUnused || !is_memory_word(address)) continue;
       stores_.store(to.credit_tile & 0xFFF, address, lanes_[lane].consumed);
     }
   }

@@ -55,7 +55,7 @@ class Sink {
   void tell(uint32_t index, const volatile SinkRing& ring) {
     if ((owed_ >> index & 1) == 0 || !kStores.free()) return;
     owed_ &= ~(1U << index);
-    if (ring.credit_address % 4 != 0 || ring.credit_address >= kNiu) return;
+    if (!is_memory_word(ring.credit_address)) return;
     kStores.store(ring.credit_tile & 0xFFF, ring.credit_address, ring.consumed);
   }
 

@@ -8,15 +8,12 @@
 
 namespace warden::kernels {
 
-constexpr uint32_t kTensixL1Bytes = 1464 * 1024;
-
 class Worker {
  public:
   // Last of all: what the host waits for.
   void begin(WorkerKind kind, bool arguments_make_sense) {
     teardown_address_ = header().teardown_address;
-    const bool good =
-        arguments_make_sense && teardown_address_ % 4 == 0 && teardown_address_ <= kTensixL1Bytes - sizeof(uint32_t);
+    const bool good = arguments_make_sense && is_memory_word(teardown_address_);
     header().version = kWorkerVersion;
     header().kind = kind;
     set_status(good ? WorkerStatus::kRunning : WorkerStatus::kRefused);

@@ -37,7 +37,6 @@ Row::Row(unsigned chips) {
   for (const sim::Cable& cable : sim::cables_of(options)) {
     links_.push_back(std::make_shared<sim::EthernetLink>(kTraining));
     for (unsigned end : {0U, 1U}) {
-      links_.back()->set_bell(end, [this] { rung_ = true; });
       cards_[cable.ends[end].chip]->chip.connect(cable.ends[end].channel, {links_.back(), end},
                                                  sim::link_identity(options, cable, end));
     }
@@ -56,7 +55,6 @@ void Row::set(unsigned chip, Coordinate tile, std::uint64_t address, std::uint32
 void Row::set_bytes(unsigned chip, Coordinate tile, std::uint64_t address, std::span<const std::byte> bytes) {
   sim::testing::Card& card = *cards_[chip];
   card.chip.write_bar(0, card.aim_at(tile.x, tile.y, address), bytes);
-  rung_ = true;
 }
 
 void Row::read_bytes(unsigned chip, Coordinate tile, std::uint64_t address, std::span<std::byte> into) {
@@ -66,11 +64,14 @@ void Row::read_bytes(unsigned chip, Coordinate tile, std::uint64_t address, std:
 
 // All chips once; then time passes, to when something happens next.
 void Row::step() {
-  rung_ = false;
   sim::TimePoint now = cards_.front()->now;
   sim::TimePoint next = sim::TimePoint::max();
-  for (const auto& card : cards_) next = std::min(next, card->chip.run_cores(20'000).value_or(next));
-  now = rung_ ? now + kStep : std::clamp(next, now + kStep, now + milliseconds(5));
+  for (const auto& card : cards_) {
+    card->rung = 0;
+    next = std::min(next, card->chip.run_cores(20'000).value_or(next));
+  }
+  const bool rung = std::ranges::any_of(cards_, [](const auto& card) { return card->rung != 0; });
+  now = rung ? now + kStep : std::clamp(next, now + kStep, now + milliseconds(5));
   for (const auto& card : cards_) card->now = now;
 }
 
@@ -90,7 +91,6 @@ bool Row::run_until(const std::function<bool()>& so) {
 
 bool Row::all_sleep() {
   run(milliseconds(1));
-  rung_ = false;
   return std::ranges::all_of(cards_, [](const auto& card) {
     return card->chip.run_cores(20'000).value_or(sim::TimePoint::max()) > card->now;
   });

@@ -57,6 +57,9 @@ class Row {
   void reset(unsigned chip);
   // The cable between this chip and the next.
   void set_plugged(unsigned chip, bool plugged);
+  // A core that gets no turns, and gets them again.
+  [[nodiscard]] bool freeze(unsigned chip, Coordinate tile) { return cards_[chip]->chip.freeze_core(tile); }
+  [[nodiscard]] bool thaw(unsigned chip, Coordinate tile) { return cards_[chip]->chip.thaw_core(tile); }
   // Every core waits for something to be written, or sleeps. Some time has to pass before it does.
   [[nodiscard]] bool all_sleep();
 
@@ -69,7 +72,6 @@ class Row {
 
   std::vector<std::unique_ptr<sim::testing::Card>> cards_;
   std::vector<std::shared_ptr<sim::EthernetLink>> links_;
-  bool rung_ = true;  // something was written meanwhile
 };
 
 // One router; nothing is cached.

@@ -162,6 +162,43 @@ TEST_F(Hostile, WhatLeadsNowhereIsCounted) {
   }
 }
 
+TEST_F(Hostile, RingsThatNoSinkHasAreNotWrittenTo) {
+  constexpr std::uint32_t kRings = kWorkerBlock + offsetof(SinkBlock, rings);
+  std::uint32_t dropped = 0;
+  for (const std::uint32_t wrong : {kRings + kSinkRings * 32, kRings - 32, kRings + 4, 0U, 0xFFFFFFE0U}) {
+    west_.set_field(offsetof(RouterBlock, deliveries[0].ring), wrong);
+    arrive(good());
+    ++dropped;
+    EXPECT_TRUE(row_.run_until([&] { return west_.block().counters.undeliverable == dropped; })) << wrong;
+  }
+}
+
+TEST_F(Hostile, LanesThatClaimTooMuchAreEmpty) {
+  east_.open_lane(2, LaneKind::kWorker, {6, 3}, 0x8000);
+  for (const std::uint32_t count : {kLaneSlots + 1, 0xFFFFFFFFU, 0x80000000U}) {
+    east_.set_field(offsetof(RouterBlock, lanes[2].produced), count);
+    row_.run(milliseconds(100));
+    EXPECT_EQ(east_.block().lanes[2].taken, 0U);
+    EXPECT_EQ(east_.block().counters.malformed, 0U);
+  }
+}
+
+// Credits are told to memory only: not to a register, which may be any tile's reset.
+TEST_F(Hostile, CreditsAreToldToMemoryOnly) {
+  for (const std::uint32_t wrong : {0xFFB121B0U, 0x8002U}) {
+    east_.open_lane(2, LaneKind::kWorker, {6, 3}, wrong);
+    const std::uint32_t before = row_.word(0, {6, 3}, wrong & ~3U);
+    const std::uint32_t consumed = east_.block().lanes[2].consumed;
+    put(good());
+    ASSERT_TRUE(row_.run_until([&] { return east_.block().lanes[2].consumed == consumed + 1; }));
+    row_.run(milliseconds(1));
+    EXPECT_EQ(row_.word(0, {6, 3}, wrong & ~3U), before);
+  }
+  east_.open_lane(2, LaneKind::kWorker, {6, 3}, 0x8000);
+  put(good());
+  EXPECT_TRUE(row_.run_until([&] { return row_.word(0, {6, 3}, 0x8000) == 3; })) << "and the next is told all";
+}
+
 // ---- nothing is written where it does not belong ----
 
 class Places {

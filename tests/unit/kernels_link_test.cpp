@@ -47,6 +47,11 @@ class Links : public ::testing::Test {
         [&] { return east_.state() == RouterState::kPaused && west_.state() == RouterState::kPaused; });
   }
 
+  // Its core has no turns, as if it were slow.
+  void freeze(Router& router) { EXPECT_TRUE(row_.freeze(router.chip(), router.tile())); }
+  void thaw(Router& router) { EXPECT_TRUE(row_.thaw(router.chip(), router.tile())); }
+  static constexpr std::size_t kHisSession = offsetof(RouterBlock, peer_consumed.session);
+
   Row row_{2};
   Router east_{row_, 0, kEastChannel};
   Router west_{row_, 1, kWestChannel};
@@ -67,9 +72,9 @@ TEST_F(Links, WhatAResetPeerDidNotConsumeIsSentAgain) {
   west_.start(2, RouterCommand::kPause);
   sink_.emplace(row_, 1, std::vector{west_});
   set_session(east_, 2);
-  ASSERT_TRUE(east_.follows(RouterCommand::kRetrain, RouterState::kRetraining));
-  ASSERT_TRUE(row_.run_until([&] { return east_.state() == RouterState::kPaused; }));
-  EXPECT_EQ(east_.block().counters.resent, kInboundSlots);
+  east_.command(RouterCommand::kRetrain);
+  ASSERT_TRUE(row_.run_until(
+      [&] { return east_.state() == RouterState::kPaused && east_.block().counters.resent == kInboundSlots; }));
   row_.run(milliseconds(1));
   EXPECT_EQ(west_.block().counters.inbound, kInboundSlots) << "they wait, as the host has it pause";
   ASSERT_TRUE(all_follow(row_, {east_, west_}, RouterCommand::kRun, RouterState::kRunning));
@@ -191,20 +196,99 @@ TEST_F(Links, APulledCableOnlyDelays) {
   EXPECT_TRUE(all_arrive(generator, 1000));
 }
 
-// Lines of another session change nothing, whatever they say.
-TEST_F(Links, LinesOfAnotherSessionAreIgnored) {
-  Generator generator(row_, east_, {.destination = 1, .packets = 100});
-  ASSERT_TRUE(all_arrive(generator, 100));
+// The last packet, and the last word that it was consumed, given to a link that is down.
+TEST_F(Links, TheLastOnesComeThroughToo) {
+  row_.set_plugged(0, false);
   row_.run(milliseconds(1));
-  for (std::uint32_t count : {101U, 105U, 0U, 0x80000000U}) {
-    for (const std::size_t at : {offsetof(RouterBlock, peer_produced), offsetof(RouterBlock, peer_consumed)}) {
-      west_.set_field(at + offsetof(LinkLine, session), 0);
-      west_.set_field(at, count);
-    }
-    row_.run(milliseconds(100));
-    EXPECT_EQ(west_.block().counters.inbound, 0U);
-    EXPECT_EQ(west_.block().delivered[0], 100U);
+  Generator generator(row_, east_, {.destination = 1, .packets = 1});
+  ASSERT_TRUE(row_.run_until([&] { return east_.block().lanes[1].taken == 1; }));
+  row_.run(milliseconds(1));
+  row_.set_plugged(0, true);
+  EXPECT_TRUE(all_arrive(generator, 1));
+
+  ASSERT_TRUE(west_.follows(RouterCommand::kPause, RouterState::kPaused));
+  Generator next(row_, east_, {.destination = 1, .packets = kLaneSlots, .lane = 2}, {3, 3});
+  ASSERT_TRUE(row_.run_until([&] { return west_.block().counters.inbound == kLaneSlots; }));
+  row_.set_plugged(0, false);
+  ASSERT_TRUE(west_.follows(RouterCommand::kRun, RouterState::kRunning));
+  ASSERT_TRUE(all_arrive(next, kLaneSlots));
+  row_.run(milliseconds(1));
+  row_.set_plugged(0, true);
+  EXPECT_TRUE(row_.run_until([&] { return next.status() == WorkerStatus::kComplete; }));
+}
+
+// In the first session three were consumed, in the second none: the third begins with all of the second.
+TEST_F(Links, OnlyTheSessionBeforeCounts) {
+  Generator first(row_, east_, {.destination = 1, .packets = 3});
+  ASSERT_TRUE(all_arrive(first, 3));
+  ASSERT_TRUE(retrain(2));
+  ASSERT_TRUE(east_.follows(RouterCommand::kRun, RouterState::kRunning));
+  Generator second(row_, east_, {.destination = 1, .packets = 5, .lane = 2}, {3, 3});
+  ASSERT_TRUE(row_.run_until([&] { return west_.block().counters.inbound == 5; }));
+  ASSERT_TRUE(retrain(3));
+  EXPECT_EQ(east_.block().counters.resent, 5U);
+  ASSERT_TRUE(all_follow(row_, {east_, west_}, RouterCommand::kRun, RouterState::kRunning));
+  EXPECT_TRUE(all_arrive(second, 5));
+}
+
+// What was consumed while the cable was out is known also when a session was begun in vain in between.
+TEST_F(Links, ASessionInVainForgetsNothing) {
+  ASSERT_TRUE(west_.follows(RouterCommand::kPause, RouterState::kPaused));
+  Generator generator(row_, east_, {.destination = 1, .packets = kLaneSlots});
+  ASSERT_TRUE(row_.run_until([&] { return west_.block().counters.inbound == kLaneSlots; }));
+  ASSERT_TRUE(east_.follows(RouterCommand::kPause, RouterState::kPaused));
+  freeze(east_);
+  ASSERT_TRUE(west_.follows(RouterCommand::kRun, RouterState::kRunning));
+  ASSERT_TRUE(row_.run_until([&] { return received(generator) == kLaneSlots; }));
+  for (const std::uint32_t session : {2U, 3U}) {
+    set_session(west_, session);
+    west_.command(RouterCommand::kRetrain);
+    ASSERT_TRUE(row_.run_until([&] { return east_.field(kHisSession) == session; }));
+    ASSERT_TRUE(west_.follows(RouterCommand::kPause, RouterState::kPaused));
   }
+  thaw(east_);
+  ASSERT_TRUE(retrain(3));
+  EXPECT_EQ(east_.block().counters.resent, 0U);
+  EXPECT_EQ(east_.block().counters.inside, 0U);
+  EXPECT_TRUE(row_.run_until([&] { return generator.status() == WorkerStatus::kComplete; }));
+}
+
+// Lines of another session, and counts that can't be, change nothing.
+TEST_F(Links, LinesThatAreNotTrueAreIgnored) {
+  ASSERT_TRUE(west_.follows(RouterCommand::kPause, RouterState::kPaused));
+  Generator generator(row_, east_, {.destination = 1, .packets = 5});
+  ASSERT_TRUE(row_.run_until([&] { return west_.block().counters.inbound == 5; }));
+  const LinkLine told = west_.block().peer_produced;
+  struct Line {
+    std::uint32_t count, session;
+  };
+  for (const Line& line : {Line{3, 0}, Line{8, 0}, Line{100, 1}, Line{0x80000000, 1}, Line{0xFFFFFFFF, 1}}) {
+    west_.set_field(offsetof(RouterBlock, peer_produced.session), line.session);
+    west_.set_field(offsetof(RouterBlock, peer_produced.count), line.count);
+    east_.set_field(offsetof(RouterBlock, peer_consumed.session), line.session);
+    east_.set_field(offsetof(RouterBlock, peer_consumed.count), line.count);
+    row_.run(milliseconds(100));
+    EXPECT_EQ(west_.block().counters.inbound, 0U) << line.count;
+    EXPECT_EQ(east_.block().lanes[1].consumed, 0U) << line.count;
+  }
+  west_.set_field(offsetof(RouterBlock, peer_produced.session), told.session);
+  west_.set_field(offsetof(RouterBlock, peer_produced.count), told.count);
+  ASSERT_TRUE(west_.follows(RouterCommand::kRun, RouterState::kRunning));
+  EXPECT_TRUE(all_arrive(generator, 5));
+  EXPECT_TRUE(row_.run_until([&] { return generator.status() == WorkerStatus::kComplete; }));
+}
+
+// A worker that changes a packet after it was sent does not stop the link when it is sent again.
+TEST_F(Links, WhatIsSentAgainIsCheckedAgain) {
+  ASSERT_TRUE(west_.follows(RouterCommand::kPause, RouterState::kPaused));
+  Generator generator(row_, east_, {.destination = 1, .packets = 2});
+  ASSERT_TRUE(row_.run_until([&] { return west_.block().counters.inbound == 2; }));
+  row_.set(0, east_.tile(), lane_ring(1), 0xFFFFFFF0);
+  ASSERT_TRUE(retrain(2));
+  ASSERT_TRUE(all_follow(row_, {east_, west_}, RouterCommand::kRun, RouterState::kRunning));
+  EXPECT_TRUE(row_.run_until([&] { return generator.status() == WorkerStatus::kComplete; }));
+  EXPECT_EQ(west_.block().counters.malformed, 1U);
+  EXPECT_EQ(west_.block().delivered[0], 2U);
 }
 
 }  // namespace
