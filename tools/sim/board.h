@@ -34,6 +34,7 @@ struct BoardOptions {
   std::chrono::milliseconds reset_duration{200};
   std::uint8_t links_per_edge = 1;
   std::chrono::milliseconds link_training{50};
+  bool deterministic = false;
 };
 
 inline constexpr std::uint8_t kLinksPerEdgeMax = 4;

@@ -6,6 +6,8 @@
 #include <cassert>
 #include <utility>
 
+#include "tools/sim/digest.h"
+
 namespace warden::sim {
 
 namespace {
@@ -171,6 +173,19 @@ std::uint64_t Chip::touched_bytes() const noexcept {
   for (const SparseMemory& bank : dram_) bytes += bank.touched_bytes();
   for (const CoreTile* core : cores_) bytes += core->touched_bytes();
   return bytes;
+}
+
+Chip::Digests Chip::digests() {
+  settle();
+  Digest memory;
+  Digest counters;
+  for (const CoreTile* core : cores_) {
+    const std::uint64_t place = std::uint64_t{core->place().index()} << 40;
+    memory.add(place, core->l1());
+    for (const bool noc1 : {false, true}) counters.add(place + (noc1 ? Digest::kPageBytes : 0), core->counters(noc1));
+  }
+  for (std::size_t bank = 0; bank < dram_.size(); ++bank) dram_[bank].add_to(memory, std::uint64_t{256 + bank} << 40);
+  return {.memory = memory.value(), .counters = counters.value()};
 }
 
 // ---- the PCI function ----

@@ -95,9 +95,11 @@ class Chip : private Noc {
   // Pulls it out, or puts it back in; false: there is none.
   [[nodiscard]] bool set_plugged(std::uint8_t channel, bool plugged);
 
-  // Lets the cores run for about this many instructions altogether, in turns. Answers when it should be called again:
-  // nothing, when all wait for something to be written.
-  [[nodiscard]] std::optional<TimePoint> run_cores(std::uint64_t instructions);
+  // Short enough that cores which talk to each other do not wait long, long enough that changing costs little.
+  static constexpr std::uint64_t kTurnInstructions = 2000;
+  // Lets the cores run for about this many instructions altogether, in turns; at least one each. Answers when it should
+  // be called again: nothing, when all wait for something to be written.
+  [[nodiscard]] std::optional<TimePoint> run_cores(std::uint64_t instructions, std::uint64_t turn = kTurnInstructions);
 
   // As CoreTile::freeze() and thaw(), by NoC #0 coordinates; false also where no core is.
   [[nodiscard]] bool freeze_core(Coordinate tile);
@@ -112,6 +114,12 @@ class Chip : private Noc {
   [[nodiscard]] const Arc& arc() const noexcept { return arc_; }
   [[nodiscard]] std::string_view state();
   [[nodiscard]] std::uint64_t touched_bytes() const noexcept;
+  // Of all memory, and of what the interfaces to the NoCs have counted.
+  struct Digests {
+    std::uint64_t memory = 0;
+    std::uint64_t counters = 0;
+  };
+  [[nodiscard]] Digests digests();
 
  private:
   struct RunningReset {

@@ -9,9 +9,6 @@ namespace warden::sim {
 
 namespace {
 
-// Short enough that cores which talk to each other do not wait long, long enough that changing costs little.
-constexpr std::uint64_t kTurnInstructions = 2000;
-
 std::optional<TimePoint> earlier(std::optional<TimePoint> a, std::optional<TimePoint> b) {
   if (!a || !b) return a ? a : b;
   return std::min(*a, *b);
@@ -127,7 +124,7 @@ void Chip::serve_links() {
 
 // ---- turns ----
 
-std::optional<TimePoint> Chip::run_cores(std::uint64_t instructions) {
+std::optional<TimePoint> Chip::run_cores(std::uint64_t instructions, std::uint64_t turn) {
   settle();
   if (reset_) return reset_->end == TimePoint::max() ? std::nullopt : std::optional(reset_->end);
   using Activity = CoreTile::Activity;
@@ -142,7 +139,7 @@ std::optional<TimePoint> Chip::run_cores(std::uint64_t instructions) {
       const bool due = tile.activity() == Activity::kWaitsForTime && tile.next_look() <= now;
       if (tile.activity() != Activity::kRuns && !due) continue;
       any = true;
-      spent += tile.run(kTurnInstructions, now);
+      spent += tile.run(turn, now);
     }
     std::erase_if(active_, [](const CoreTile* tile) {
       return tile->activity() == Activity::kStopped || tile->activity() == Activity::kWaits;

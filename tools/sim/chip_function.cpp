@@ -46,6 +46,15 @@ std::optional<TimePoint> ChipFunction::run_cores() {
   return chip_.run_cores(kInstructionsAtOnce);
 }
 
+std::optional<TimePoint> ChipFunction::run_step() {
+  const std::scoped_lock lock(mutex_);
+  return chip_.run_cores(1, Lockstep::kStepInstructions);
+}
+
+Lockstep::Hold ChipFunction::begin_access() {
+  return lockstep_ != nullptr ? lockstep_->step_and_hold() : Lockstep::Hold();
+}
+
 void ChipFunction::stop() {
   const std::scoped_lock lock(mutex_);
   stopping_ = true;
@@ -70,6 +79,7 @@ vfio::IrqInfo ChipFunction::irq(std::uint32_t index) {
 }
 
 vfio::Reply<void> ChipFunction::read(std::uint32_t region, std::uint64_t offset, std::span<std::byte> into) {
+  const Lockstep::Hold held = begin_access();
   const std::scoped_lock lock(mutex_);
   if (const auto bar = bar_of(region)) {
     chip_.read_bar(*bar, offset, into);
@@ -80,6 +90,7 @@ vfio::Reply<void> ChipFunction::read(std::uint32_t region, std::uint64_t offset,
 }
 
 vfio::Reply<void> ChipFunction::write(std::uint32_t region, std::uint64_t offset, std::span<const std::byte> from) {
+  Lockstep::Hold held = begin_access();
   std::unique_lock lock(mutex_);
   if (const auto bar = bar_of(region)) {
     chip_.write_bar(*bar, offset, from);
@@ -87,7 +98,7 @@ vfio::Reply<void> ChipFunction::write(std::uint32_t region, std::uint64_t offset
   }
   const bool reset_began = chip_.write_config(static_cast<std::uint32_t>(offset), from);
   // The kernel carries out such a reset before the write returns.
-  return reset_began ? wait_for_reset(lock) : vfio::Reply<void>{};
+  return reset_began ? wait_for_reset(lock, held) : vfio::Reply<void>{};
 }
 
 vfio::Reply<void> ChipFunction::dma_map(vfio::Iova iova, std::uint64_t size_bytes, UniqueFd memory,
@@ -133,16 +144,24 @@ vfio::Reply<void> ChipFunction::disable_irqs(std::uint32_t index) {
 }
 
 vfio::Reply<void> ChipFunction::reset() {
+  Lockstep::Hold held = begin_access();
   std::unique_lock lock(mutex_);
   const bool by_function = chip_.function_level_reset_available();
   if (!chip_.begin_reset(by_function ? ResetKind::kFunction : ResetKind::kLink)) return std::unexpected(EIO);
-  return wait_for_reset(lock);
+  return wait_for_reset(lock, held);
 }
 
-vfio::Reply<void> ChipFunction::wait_for_reset(std::unique_lock<PoliteMutex>& lock) {
+vfio::Reply<void> ChipFunction::wait_for_reset(std::unique_lock<PoliteMutex>& lock, Lockstep::Hold& held) {
+  if (held) held.unlock();  // time passes meanwhile
   while (const auto end = chip_.reset_end()) {
     if (stopping_) return std::unexpected(ESHUTDOWN);
-    changed_.wait_until(lock, *end);
+    if (lockstep_ != nullptr && *end != TimePoint::max()) {
+      lock.unlock();
+      lockstep_->pass_until(*end);
+      lock.lock();
+    } else {
+      changed_.wait_until(lock, *end);
+    }
   }
   return {};
 }

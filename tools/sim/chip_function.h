@@ -16,6 +16,7 @@
 
 #include "driver/vfio/vfio_user_server.h"
 #include "tools/sim/chip.h"
+#include "tools/sim/lockstep.h"
 #include "tools/sim/polite_mutex.h"
 
 namespace warden::sim {
@@ -27,9 +28,13 @@ class ChipFunction final : public vfio::VfioUserTarget {
       const ChipOptions& options, NowFunction now, std::function<void()> has_work = [] {})
       : chip_(options, std::move(now), std::move(has_work)) {}
 
+  // Deterministic mode: each access of a client is a step of the board's. Before anybody uses it; borrowed.
+  void follow(Lockstep& lockstep) noexcept { lockstep_ = &lockstep; }
+
   // Runs action(chip) with the chip locked. Any thread.
   template <typename Action>
   auto locked(Action&& action) {
+    const Lockstep::Hold held = lockstep_ != nullptr ? lockstep_->hold() : Lockstep::Hold();
     const std::scoped_lock lock(mutex_);
     auto done = action(chip_);
     changed_.notify_all();
@@ -42,6 +47,8 @@ class ChipFunction final : public vfio::VfioUserTarget {
   [[nodiscard]] bool interrupt();
   // As Chip::run_cores(), in pieces between which everybody else gets the chip first. Any thread.
   [[nodiscard]] std::optional<TimePoint> run_cores();
+  // As Chip::run_cores(), of a step. Only for the one that is followed.
+  [[nodiscard]] std::optional<TimePoint> run_step();
   // Ends whatever reset() waits for, for good. Any thread.
   void stop();
 
@@ -62,9 +69,11 @@ class ChipFunction final : public vfio::VfioUserTarget {
   [[nodiscard]] vfio::Reply<void> reset() override;
 
  private:
-  [[nodiscard]] vfio::Reply<void> wait_for_reset(std::unique_lock<PoliteMutex>& lock);
+  [[nodiscard]] Lockstep::Hold begin_access();
+  [[nodiscard]] vfio::Reply<void> wait_for_reset(std::unique_lock<PoliteMutex>& lock, Lockstep::Hold& held);
   [[nodiscard]] bool signal_vector();
 
+  Lockstep* lockstep_ = nullptr;
   PoliteMutex mutex_;
   std::condition_variable_any changed_;
   Chip chip_;

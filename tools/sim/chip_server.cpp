@@ -9,17 +9,18 @@
 namespace warden::sim {
 
 Result<std::unique_ptr<ChipServer>> ChipServer::start(const std::string& path, const ChipOptions& options,
-                                                      std::function<void()> has_work) {
+                                                      NowFunction now, std::function<void()> has_work) {
   Result<ListeningSocket> listener = ListeningSocket::bind(path);
   if (!listener) return std::unexpected(listener.error());
-  std::unique_ptr<ChipServer> server(new ChipServer(std::move(*listener), options, std::move(has_work)));
+  std::unique_ptr<ChipServer> server(
+      new ChipServer(std::move(*listener), options, std::move(now), std::move(has_work)));
   server->thread_ = std::thread([raw = server.get()] { raw->run(); });
   return server;
 }
 
-ChipServer::ChipServer(ListeningSocket listener, const ChipOptions& options, std::function<void()> has_work)
-    : listener_(std::move(listener)),
-      function_(options, [] { return std::chrono::steady_clock::now(); }, std::move(has_work)) {}
+ChipServer::ChipServer(ListeningSocket listener, const ChipOptions& options, NowFunction now,
+                       std::function<void()> has_work)
+    : listener_(std::move(listener)), function_(options, std::move(now), std::move(has_work)) {}
 
 ChipServer::~ChipServer() {
   function_.stop();

@@ -24,7 +24,7 @@ namespace warden::sim {
 class ChipServer {
  public:
   [[nodiscard]] static Result<std::unique_ptr<ChipServer>> start(const std::string& path, const ChipOptions& options,
-                                                                 std::function<void()> has_work);
+                                                                 NowFunction now, std::function<void()> has_work);
   ChipServer(const ChipServer&) = delete;
   ChipServer& operator=(const ChipServer&) = delete;
   // Drops the client and waits for the thread.
@@ -40,7 +40,7 @@ class ChipServer {
   [[nodiscard]] std::uint64_t clients_dropped() const noexcept { return dropped_; }
 
  private:
-  ChipServer(ListeningSocket listener, const ChipOptions& options, std::function<void()> has_work);
+  ChipServer(ListeningSocket listener, const ChipOptions& options, NowFunction now, std::function<void()> has_work);
   void run();
   void serve_one(vfio::VfioUserSession& session);
 

@@ -22,6 +22,7 @@ using nlohmann::json;
 struct Request {
   const json& body;
   std::vector<std::pair<std::size_t, ChipServer*>> chips;
+  Lockstep* lockstep = nullptr;
 };
 
 Result<json> stats(const Request& request) {
@@ -149,6 +150,29 @@ Result<json> set_frozen(const Request& request) {
   return json::object();
 }
 
+Result<json> digest(const Request& request) {
+  json chips = json::array();
+  for (const auto& [index, server] : request.chips) {
+    const Chip::Digests digests = server->function().locked([](Chip& chip) { return chip.digests(); });
+    chips.push_back({{"chip", index},
+                     {"memory", fmt::format("{:016x}", digests.memory)},
+                     {"counters", fmt::format("{:016x}", digests.counters)}});
+  }
+  return json{{"chips", chips}};
+}
+
+Result<json> step(const Request& request) {
+  const auto us = request.body.find("us");
+  if (us == request.body.end() || !us->is_number_unsigned() || us->get<std::uint64_t>() > kStepMaxUs) {
+    return fail(Code::kInvalidArgument, fmt::format("\"us\" must be a number from 0 to {}", kStepMaxUs));
+  }
+  if (request.lockstep == nullptr) {
+    return fail(Code::kFailed, "time passes by itself here: start the simulator with --deterministic to make steps");
+  }
+  request.lockstep->pass(std::chrono::microseconds(us->get<std::uint64_t>()));
+  return json{{"now_us", request.lockstep->now().time_since_epoch() / std::chrono::microseconds(1)}};
+}
+
 struct CommandRow {
   std::string_view name;
   Result<json> (*run)(const Request&);
@@ -165,9 +189,11 @@ constexpr CommandRow kCommands[] = {
     {"plug", set_cable<true>},
     {"hang", set_frozen<true>},
     {"thaw", set_frozen<false>},
+    {"digest", digest},
+    {"step", step},
 };
 
-Result<json> run(std::string_view line, std::span<const std::unique_ptr<ChipServer>> servers) {
+Result<json> run(std::string_view line, std::span<const std::unique_ptr<ChipServer>> servers, Lockstep* lockstep) {
   const json body = json::parse(line, nullptr, false);
   if (!body.is_object()) return fail(Code::kInvalidArgument, "a request is one JSON object in one line");
   const auto name = body.find("command");
@@ -176,7 +202,7 @@ Result<json> run(std::string_view line, std::span<const std::unique_ptr<ChipServ
   if (row == std::end(kCommands)) {
     return fail(Code::kInvalidArgument, fmt::format("no command '{}'", name->get<std::string>()));
   }
-  Request request{.body = body, .chips = {}};
+  Request request{.body = body, .chips = {}, .lockstep = lockstep};
   if (const auto chip = body.find("chip"); chip != body.end()) {
     if (!chip->is_number_unsigned() || chip->get<std::uint64_t>() >= servers.size()) {
       return fail(Code::kInvalidArgument, fmt::format("chips here are 0 to {}", servers.size() - 1));
@@ -191,8 +217,9 @@ Result<json> run(std::string_view line, std::span<const std::unique_ptr<ChipServ
 
 }  // namespace
 
-std::string answer_control(std::string_view line, std::span<const std::unique_ptr<ChipServer>> chips) {
-  Result<json> result = run(line, chips);
+std::string answer_control(std::string_view line, std::span<const std::unique_ptr<ChipServer>> chips,
+                           Lockstep* lockstep) {
+  Result<json> result = run(line, chips, lockstep);
   json answer = result ? std::move(*result) : json{{"error", result.error().message}};
   answer["ok"] = result.has_value();
   return answer.dump(-1, ' ', false, json::error_handler_t::replace);

@@ -59,6 +59,8 @@ class CoreTile final : public Tile, private rv32::Bus {
   void serve_port(TimePoint now);
 
   [[nodiscard]] Coordinate place() const noexcept { return place_; }
+  [[nodiscard]] std::span<const std::byte> l1() const noexcept { return l1_.bytes(); }
+  [[nodiscard]] std::span<const std::byte> counters(bool noc1) const noexcept { return niu_.of(noc1).counters(); }
   [[nodiscard]] std::size_t touched_bytes() const { return l1_.touched_bytes(); }
 
  private:

@@ -55,6 +55,9 @@ Result<nlohmann::json> ask_simulator(const std::string& directory, const nlohman
 
 std::string to_text(const nlohmann::json& answer) {
   std::string text;
+  for (const auto& [name, value] : answer.items()) {
+    if (name != "chips" && name != "ok") text += fmt::format("{} {}\n", name, value.dump());
+  }
   for (const auto& chip : answer.value("chips", nlohmann::json::array())) {
     text += fmt::format("chip {}\n", chip.value("chip", 0));
     for (const auto& [name, value] : chip.items()) {

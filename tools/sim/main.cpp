@@ -20,6 +20,7 @@
 #include <spdlog/spdlog.h>
 
 #include "tools/sim/board.h"
+#include "tools/sim/control.h"
 #include "tools/sim/ctl.h"
 #include "tools/sim/fault.h"
 #include "tools/sim/simulator.h"
@@ -40,6 +41,7 @@ struct ServeOptions {
   int reset_duration_ms = 200;
   unsigned links = 1;
   int link_training_ms = 50;
+  bool deterministic = false;
   std::vector<std::string> faults;
   int ready_descriptor = -1;
 };
@@ -51,6 +53,7 @@ struct CtlOptions {
   int ms = 0;
   unsigned channel = 0;
   std::string tile;
+  std::uint64_t us = 0;
   bool json = false;
 };
 
@@ -91,6 +94,8 @@ void add_serve_options(CLI::App& app, ServeOptions& options) {
       ->type_name("MS")
       ->check(CLI::Range(0, kResetDurationMaxMs))
       ->capture_default_str();
+  app.add_flag("--deterministic", options.deterministic,
+               "Time stands still but for 1 us with each access of a client, and for `ctl step`");
   app.add_option("--fault", options.faults,
                  "Start with a fault: arc-hung, off-bus, reset-hangs, reset-ignored, noc-stuck, training-fails")
       ->type_name("[CHIP:]NAME");
@@ -106,9 +111,13 @@ void add_ctl_options(CLI::App& ctl, CtlOptions& options) {
   const auto add_chip = [&](CLI::App* command) {
     command->add_option("CHIP", options.chip, "Number of the chip, or all")->required();
   };
-  for (CLI::App* report : {add("stats", "Counters of every chip"), add("status", "State of every chip")}) {
+  for (CLI::App* report : {add("stats", "Counters of every chip"), add("status", "State of every chip"),
+                           add("digest", "A number for the memory of every chip, and one for its NoC counters")}) {
     report->add_flag("--json", options.json, "One JSON object");
   }
+  CLI::App* step = add("step", "Let time pass, in deterministic mode");
+  step->add_flag("--json", options.json, "One JSON object");
+  step->add_option("US", options.us, "Microseconds")->required()->check(CLI::Range(std::uint64_t{0}, kStepMaxUs));
   CLI::App* fault = add("fault", "Break a chip, or heal it with none");
   add_chip(fault);
   fault->add_option("NAME", options.fault, "The fault")
@@ -144,6 +153,7 @@ int run_ctl(const CLI::App& ctl, const CtlOptions& options) {
   if (!options.fault.empty()) request["name"] = options.fault;
   if (command == "reset-duration") request["ms"] = options.ms;
   if (command == "plug" || command == "unplug") request["channel"] = options.channel;
+  if (command == "step") request["us"] = options.us;
   if (!options.tile.empty()) request["tile"] = options.tile;
   if (options.chip != "all") {
     const bool digits = options.chip.find_first_not_of("0123456789") == std::string::npos;
@@ -208,7 +218,8 @@ Result<Plan> plan(const ServeOptions& options) {
                       .function_level_reset = options.function_level_reset == "on",
                       .reset_duration = std::chrono::milliseconds(options.reset_duration_ms),
                       .links_per_edge = static_cast<std::uint8_t>(options.links),
-                      .link_training = std::chrono::milliseconds(options.link_training_ms)},
+                      .link_training = std::chrono::milliseconds(options.link_training_ms),
+                      .deterministic = options.deterministic},
             .faults = {}};
   for (const std::string& text : options.faults) {
     Result<ChipFault> fault = parse_fault(text, board->chips());

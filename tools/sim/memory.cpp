@@ -40,4 +40,8 @@ void SparseMemory::write32(std::uint64_t address, std::uint32_t value) {
   write(address, std::as_bytes(std::span(&value, 1)));
 }
 
+void SparseMemory::add_to(Digest& digest, std::uint64_t place) const {
+  for (const auto& [index, page] : pages_) digest.add(place + index * kPageBytes, *page);
+}
+
 }  // namespace warden::sim

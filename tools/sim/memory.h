@@ -10,6 +10,8 @@
 #include <span>
 #include <unordered_map>
 
+#include "tools/sim/digest.h"
+
 namespace warden::sim {
 
 class SparseMemory {
@@ -28,6 +30,8 @@ class SparseMemory {
 
   // Everything is lost; the host gets its memory back.
   void clear() noexcept { pages_.clear(); }
+  // `place`: of its first byte.
+  void add_to(Digest& digest, std::uint64_t place) const;
   [[nodiscard]] std::uint64_t touched_bytes() const noexcept { return pages_.size() * kPageBytes; }
 
  private:

@@ -26,6 +26,7 @@ class NiuRegisters {
   void write_word(std::uint64_t offset, std::uint32_t value);
   void reset();
   // A request of transaction 0 whose answer never comes.
+  [[nodiscard]] std::span<const std::byte> counters() const noexcept { return initiators_.counters(); }
   void set_stuck(bool stuck) noexcept { stuck_ = stuck; }
 
  private:
@@ -53,6 +54,7 @@ class NiuPair {
   void reset();
 
   [[nodiscard]] NiuRegisters& of(bool noc1) noexcept { return noc1 ? noc1_ : noc0_; }
+  [[nodiscard]] const NiuRegisters& of(bool noc1) const noexcept { return noc1 ? noc1_ : noc0_; }
 
  private:
   NiuRegisters noc0_;

@@ -7,6 +7,7 @@
 #include <array>
 #include <cstdint>
 #include <expected>
+#include <span>
 
 #include "tools/sim/grid.h"
 #include "tools/sim/noc.h"
@@ -52,6 +53,7 @@ class NocInitiators {
   // the chip. One that gets no answer leaves its transaction outstanding.
   void write_word(std::uint64_t offset, std::uint32_t value);
   // NOC_CLEAR_OUTSTANDING_REQ_CNT: by mask of transaction ids.
+  [[nodiscard]] std::span<const std::byte> counters() const noexcept { return std::as_bytes(std::span(counters_)); }
   void clear_outstanding(std::uint32_t mask) noexcept;
   void reset() noexcept;
 

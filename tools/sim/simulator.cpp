@@ -41,18 +41,32 @@ Result<std::unique_ptr<Simulator>> Simulator::create(const std::string& director
   if (!poller) return fail_errno("epoll_create1");
   std::unique_ptr<Simulator> simulator(new Simulator(std::move(*control), std::move(poller)));
   if (Status done = simulator->watch(simulator->control_.get()); !done) return std::unexpected(done.error());
+  if (options.deterministic) simulator->lockstep_ = std::make_unique<Lockstep>();
   simulator->engine_.expect(options.board.chips());
   for (unsigned i = 0; i < options.board.chips(); ++i) {
-    auto chip = ChipServer::start(fmt::format("{}/chip{}.sock", directory, i), chip_options(options, i),
-                                  simulator->engine_.bell(i));
+    auto chip = simulator->start_chip(fmt::format("{}/chip{}.sock", directory, i), options, i);
     if (!chip) return std::unexpected(chip.error());
     if (Status done = simulator->watch((*chip)->listener().get()); !done) return std::unexpected(done.error());
-    simulator->engine_.add((*chip)->function());
     simulator->chips_.push_back(std::move(*chip));
   }
   simulator->plug_cables(options);
-  simulator->engine_.start();
+  if (!options.deterministic) simulator->engine_.start();
   return simulator;
+}
+
+Result<std::unique_ptr<ChipServer>> Simulator::start_chip(const std::string& path, const BoardOptions& options,
+                                                          unsigned number) {
+  const ChipOptions chip_of_board = chip_options(options, number);
+  if (!lockstep_) {
+    auto chip = ChipServer::start(path, chip_of_board, std::chrono::steady_clock::now, engine_.bell(number));
+    if (chip) engine_.add((*chip)->function());
+    return chip;
+  }
+  auto chip = ChipServer::start(path, chip_of_board, [this] { return lockstep_->now(); }, lockstep_->bell());
+  if (!chip) return chip;
+  lockstep_->add((*chip)->function());
+  (*chip)->function().follow(*lockstep_);
+  return chip;
 }
 
 void Simulator::plug_cables(const BoardOptions& options) {
@@ -142,7 +156,8 @@ bool Simulator::attend(Peer& peer) {
 
 bool Simulator::answer_lines(Peer& peer) {
   for (std::size_t end = 0; (end = peer.received.find('\n')) != std::string::npos;) {
-    const std::string answer = answer_control(std::string_view(peer.received).substr(0, end), chips_) + '\n';
+    const std::string answer =
+        answer_control(std::string_view(peer.received).substr(0, end), chips_, lockstep_.get()) + '\n';
     peer.received.erase(0, end + 1);
     const ssize_t sent = ::send(peer.socket.get(), answer.data(), answer.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
     if (sent != static_cast<ssize_t>(answer.size())) {

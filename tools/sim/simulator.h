@@ -18,6 +18,7 @@
 #include "tools/sim/chip_server.h"
 #include "tools/sim/core_engine.h"
 #include "tools/sim/listening_socket.h"
+#include "tools/sim/lockstep.h"
 
 namespace warden::sim {
 
@@ -27,7 +28,8 @@ inline constexpr const char* kControlSocket = "/control.sock";
 class Simulator {
  public:
   // Serves DIR/chipN.sock and DIR/control.sock from here on, with connecting clients waiting until run(). The
-  // directory is made if it is missing. Each chip has a thread, the cores of all have one; run() is the caller's.
+  // directory is made if it is missing. Each chip has a thread, the cores of all have one, unless they follow the
+  // clients in deterministic mode; run() is the caller's.
   [[nodiscard]] static Result<std::unique_ptr<Simulator>> create(const std::string& directory,
                                                                  const BoardOptions& options);
   Simulator(const Simulator&) = delete;
@@ -48,6 +50,8 @@ class Simulator {
   };
 
   Simulator(ListeningSocket control, UniqueFd poller) : control_(std::move(control)), poller_(std::move(poller)) {}
+  [[nodiscard]] Result<std::unique_ptr<ChipServer>> start_chip(const std::string& path, const BoardOptions& options,
+                                                               unsigned number);
   void plug_cables(const BoardOptions& options);
   [[nodiscard]] Status watch(int descriptor);
   void accept_clients(ChipServer& chip);
@@ -59,7 +63,9 @@ class Simulator {
 
   ListeningSocket control_;
   UniqueFd poller_;
-  CoreEngine engine_;  // outlives the chips, which ring for it
+  // Both outlive the chips, which ring for them. One of them lets the cores run.
+  CoreEngine engine_;
+  std::unique_ptr<Lockstep> lockstep_;  // in deterministic mode
   std::vector<std::unique_ptr<ChipServer>> chips_;
   std::map<int, Peer> peers_;
   std::deque<int> oldest_first_;
