@@ -34,7 +34,7 @@ Transition FabricRouterStateManager::drain(RouterSpan routers, milliseconds time
     (void)command(routers, RouterCommand::kPause);  // as above
     transition = wait(routers, RouterStateCommon::PAUSED, patience.left());
   }
-  if (!transition.complete()) transition.rolled_back = before.restore(*this, timeout);
+  if (!transition.complete()) transition.rolled_back = before.restore(*this, {}, timeout);
   // What was held only to be counted goes on; all the rest if it was rolled back.
   if (auto opened = open_admission(*fabric_); !opened) fabric_->log(opened.error().message);
   transition.duration = patience.elapsed();

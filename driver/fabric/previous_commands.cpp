@@ -2,6 +2,8 @@
 // Command words read, and written back.
 #include "driver/fabric/previous_commands.h"
 
+#include <algorithm>
+
 #include "driver/fabric/router_memory.h"
 
 namespace warden::fabric {
@@ -13,7 +15,8 @@ PreviousCommands::PreviousCommands(const ControlPlane& fabric, RouterSpan router
   }
 }
 
-bool PreviousCommands::restore(FabricRouterStateManager& manager, std::chrono::milliseconds timeout) const {
+bool PreviousCommands::restore(FabricRouterStateManager& manager, const std::vector<Straggler>& stragglers,
+                               std::chrono::milliseconds timeout) const {
   bool followed = true;
   for (const RouterCommand command : {RouterCommand::kRun, RouterCommand::kPause, RouterCommand::kDrain}) {
     RouterList routers;
@@ -24,6 +27,10 @@ bool PreviousCommands::restore(FabricRouterStateManager& manager, std::chrono::m
     }
     if (routers.empty()) continue;
     followed &= manager.command(routers, command).has_value();
+    // Who did not hear the one command is not waited for to hear the other.
+    std::erase_if(routers, [&](const Router* router) {
+      return std::ranges::find(stragglers, router->id, &Straggler::router) != stragglers.end();
+    });
     followed &= manager.wait(routers, state_after(command), timeout).complete();
   }
   return followed;

@@ -14,8 +14,10 @@ class PreviousCommands {
  public:
   PreviousCommands(const ControlPlane& fabric, RouterSpan routers);
 
-  // Commands them as before, and waits until those that can be read have followed, or the timeout. Whether they have.
-  [[nodiscard]] bool restore(FabricRouterStateManager& manager, std::chrono::milliseconds timeout) const;
+  // Commands them as before, and waits until those that can be read, and are no stragglers, have followed, or the
+  // timeout. Whether they have.
+  [[nodiscard]] bool restore(FabricRouterStateManager& manager, const std::vector<Straggler>& stragglers,
+                             std::chrono::milliseconds timeout) const;
 
  private:
   std::vector<std::pair<const Router*, RouterCommand>> commands_;  // of those that could be read

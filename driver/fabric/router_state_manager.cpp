@@ -88,7 +88,7 @@ Transition FabricRouterStateManager::pause(RouterSpan routers, milliseconds time
   const PreviousCommands before(*fabric_, routers);
   (void)command(routers, RouterCommand::kPause);  // who could not be told does not follow
   Transition transition = wait(routers, RouterStateCommon::PAUSED, timeout);
-  if (!transition.complete()) transition.rolled_back = before.restore(*this, timeout);
+  if (!transition.complete()) transition.rolled_back = before.restore(*this, transition.stragglers, timeout);
   return transition;
 }
 

@@ -29,5 +29,7 @@ namespace warden::bench {
 [[nodiscard]] Result<Entries> bench_interpreter(const Options& options);
 // What a simulated board costs while its cores wait.
 [[nodiscard]] Result<Entries> bench_idle(const Options& options);
+// Routers paused and resumed, workers ended, traffic noticed.
+[[nodiscard]] Result<Entries> bench_fabric(const Options& options);
 
 }  // namespace warden::bench

@@ -35,13 +35,15 @@ constexpr std::array kBenchmarks = {Benchmark{"wake", bench::bench_wake},
                                     Benchmark{"mapped", bench::bench_mapped_access},
                                     Benchmark{"vfio-user", bench::bench_vfio_user},
                                     Benchmark{"interpreter", bench::bench_interpreter},
-                                    Benchmark{"idle", bench::bench_idle}};
+                                    Benchmark{"idle", bench::bench_idle},
+                                    Benchmark{"fabric", bench::bench_fabric}};
 
 void describe(CLI::App& app, Arguments& arguments) {
   app.description("Measures Warden beside its baselines");
   app.add_option("--json", arguments.json_path, "File to write the figures to");
-  app.add_option("--only", arguments.only,
-                 "wake, acknowledge, allocation, reap-crowd, reap, exit, mapped, vfio-user, interpreter or idle");
+  app.add_option(
+      "--only", arguments.only,
+      "wake, acknowledge, allocation, reap-crowd, reap, exit, mapped, vfio-user, interpreter, idle or fabric");
   app.add_flag("--quick", arguments.options.quick, "A few rounds, to see that everything runs");
   app.footer("Example:\n  warden-bench --only wake");
 }

@@ -20,6 +20,23 @@ T must(Result<T> result) {
 
 }  // namespace
 
+std::uint32_t expect_exact(ControlPlane& fabric, const Worker& generator, const Worker& sink) {
+  const kernels::GeneratorBlock sender = must(read_generator(fabric, generator));
+  kernels::SinkFlow seen{};
+  // What a generator has been told is consumed may still lie before the sink.
+  Patience patience(kPatience);
+  do {
+    const kernels::SinkBlock block = must(read_sink(fabric, sink));
+    for (const kernels::SinkFlow& one : block.flows) {
+      if (one.flow == sender.arguments.flow) seen = one;
+    }
+  } while (seen.received != sender.sent && patience.again());
+  EXPECT_EQ(seen.received, sender.sent) << to_string(generator) << " to " << to_string(sink);
+  EXPECT_EQ(seen.out_of_order, 0U) << to_string(generator);
+  EXPECT_EQ(seen.corrupt, 0U) << to_string(generator);
+  return sender.sent;
+}
+
 const Worker& Traffic::sink(const FabricNodeId& node) {
   const auto found = sinks_.find(node);
   if (found != sinks_.end()) return found->second;
@@ -48,6 +65,13 @@ void Traffic::all_pairs() {
   }
 }
 
+void Traffic::everywhere(std::size_t distance) {
+  for (const Mesh& mesh : fabric_->meshes()) {
+    const auto devices = fabric_->devices(mesh.id);
+    for (std::size_t i = 0; i < devices.size(); ++i) add(devices[i], devices[(i + distance) % devices.size()]);
+  }
+}
+
 void Traffic::await_complete() {
   for (const Flow& flow : flows_) {
     const Status waited = wait_for_worker_complete(*fabric_, flow.generator, kPatience);
@@ -71,22 +95,12 @@ const std::vector<Traffic::Flow>& Traffic::flows() {
   return flows_;
 }
 
-void Traffic::expect_exact() {
-  for (const Flow& flow : flows()) {
-    const std::uint32_t number = must(read_generator(*fabric_, flow.generator)).arguments.flow;
-    kernels::SinkFlow seen{};
-    // What a generator has been told is consumed may still lie before the sink.
-    Patience patience(kPatience);
-    do {
-      const kernels::SinkBlock block = must(read_sink(*fabric_, sinks_.at(flow.destination)));
-      for (const kernels::SinkFlow& one : block.flows) {
-        if (one.flow == number) seen = one;
-      }
-    } while (seen.received != flow.sent && patience.again());
-    EXPECT_EQ(seen.received, flow.sent) << to_string(flow.source) << " to " << to_string(flow.destination);
-    EXPECT_EQ(seen.out_of_order, 0U);
-    EXPECT_EQ(seen.corrupt, 0U);
+std::uint64_t Traffic::expect_exact() {
+  std::uint64_t packets = 0;
+  for (const Flow& flow : flows_) {
+    packets += testing::expect_exact(*fabric_, flow.generator, sinks_.at(flow.destination));
   }
+  return packets;
 }
 
 }  // namespace warden::fabric::testing

@@ -21,6 +21,10 @@ struct TrafficOptions {
   std::uint32_t interval_cycles = 0;
 };
 
+// Awaits that the sink has everything that the generator sent, which has ended: each packet once, in order, unchanged.
+// What goes wrong fails the test. Answers how many there were.
+std::uint32_t expect_exact(ControlPlane& fabric, const Worker& generator, const Worker& sink);
+
 // What goes wrong fails the test. Workers stay when it is destroyed.
 class Traffic {
  public:
@@ -34,13 +38,15 @@ class Traffic {
   };
 
   void all_pairs();
+  // From every device to the one `distance` further on in its mesh.
+  void everywhere(std::size_t distance);
   void add(const FabricNodeId& source, const FabricNodeId& destination);
   // Of generators that send a number of packets.
   void await_complete();
   // Tears all down, generators first, and gives back what they had.
   void end();
-  // Everything that the generators sent is in the sinks' counts. After await_complete() or end().
-  void expect_exact();
+  // Of all flows. After await_complete() or end(). Answers how many packets there were.
+  std::uint64_t expect_exact();
 
   [[nodiscard]] const std::vector<Flow>& flows();
   [[nodiscard]] const Worker& sink(const FabricNodeId& node);
