@@ -17,6 +17,9 @@ namespace warden::fabric {
 ControlPlane::ControlPlane(std::vector<std::unique_ptr<Card>> cards) : cards_(std::move(cards)) {}
 
 Status ControlPlane::bring_up(const BringUpOptions& options) {
+  for (const auto& card : cards_) {
+    if (auto renewed = card->renew(); !renewed) return renewed;
+  }
   auto topology = discover(cards_, options.link_deadline);
   if (!topology) return wrap(std::move(topology).error(), "find the fabric's links");
   auto plans = make_plan(*topology);
@@ -37,6 +40,7 @@ Status ControlPlane::bring_up(const BringUpOptions& options) {
 }
 
 Status ControlPlane::attach() {
+  for (const auto& card : cards_) (void)card->renew();  // one that can't be used does not answer, and is named
   auto found = survey(cards_);
   if (!found) return wrap(std::move(found).error(), "look for a running fabric");
   if (found->routers.empty()) {
@@ -60,6 +64,20 @@ void ControlPlane::take(Survey found) {
   meshes_ = std::move(found.meshes);
   nodes_ = std::move(found.nodes);
   remarks_ = std::move(found.remarks);
+}
+
+void ControlPlane::adopt(const FabricNodeId& node, std::span<const RouterPlan> plans) {
+  std::erase_if(routers_, [&](const Router& router) {
+    if (router.id.node != node) return false;
+    paths_.remove(router.id);
+    return true;
+  });
+  for (const RouterPlan& plan : plans) {
+    if (plan.router.id.node != node) continue;
+    routers_.push_back(plan.router);
+    paths_.add(plan.router, plan.block);
+  }
+  std::ranges::sort(routers_, {}, &Router::id);
 }
 
 std::vector<MeshId> ControlPlane::get_user_physical_mesh_ids() const {

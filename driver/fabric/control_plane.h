@@ -24,6 +24,7 @@
 
 namespace warden::fabric {
 
+struct RouterPlan;
 struct Survey;
 
 struct BringUpOptions {
@@ -41,7 +42,7 @@ class ControlPlane {
  public:
   explicit ControlPlane(std::vector<std::unique_ptr<Card>> cards);
 
-  // Whatever ran on the Ethernet tiles of links is replaced.
+  // Whatever ran on the Ethernet tiles of links is replaced. Both go on with cards that were reset.
   [[nodiscard]] Status bring_up(const BringUpOptions& options = {});
   // Finds the fabric that runs, and changes nothing. kNotFound when no router runs. Cards that don't answer, and chips
   // that lost their routers in a reset, are named by remarks(); the routers that face them tell their places.
@@ -80,6 +81,9 @@ class ControlPlane {
   void log(std::string_view line) const {
     if (log_) log_(line);
   }
+
+  // The routers of this device were loaded anew, as these plans say; they replace those known of it.
+  void adopt(const FabricNodeId& node, std::span<const RouterPlan> plans);
 
  private:
   void take(Survey found);

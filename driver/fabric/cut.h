@@ -13,6 +13,7 @@
 
 #include "driver/fabric/accounts.h"
 #include "driver/fabric/control_plane.h"
+#include "driver/fabric/lane_counts.h"
 #include "driver/fabric/router_state_manager.h"
 
 namespace warden::fabric {
@@ -50,21 +51,30 @@ class Cut {
   // `chips`: devices of the fabric; kNotFound by prepare() and restore() for others.
   Cut(ControlPlane& fabric, std::vector<FabricNodeId> chips, const CutOptions& options = {});
 
-  // Holds, drains, pauses. What does not follow in time is in the report, and is no error: a chip that hangs must be
-  // reset all the same. Errors: none of the chips is in the fabric, or a card outside the cut does not answer.
+  // Holds, drains, pauses. What does not follow in time, or does not answer, is in the report and is no error: a chip
+  // that hangs must be reset all the same.
   [[nodiscard]] Status prepare();
   // Without a reset: everything goes on as before.
   [[nodiscard]] Status abandon();
-  // Waits for the links, loads the routers of the cut, joins their neighbours to them, runs all, admits again.
+  // Waits for the links, loads the routers of the cut, joins their neighbours to them, runs all, admits again. Links
+  // that do not come back are in the report: what would use them stays held. Lists of routers taken before are void.
   [[nodiscard]] Status restore();
 
   [[nodiscard]] const CutReport& report() const noexcept { return report_; }
 
  private:
+  [[nodiscard]] Status check_chips() const;
+  [[nodiscard]] bool in_cut(const FabricNodeId& node) const noexcept;
+  [[nodiscard]] RouterList facing() const;  // of the others, those whose links lead into the cut
+  [[nodiscard]] RouterList inside() const;
+  void count_delayed();
+
   ControlPlane* fabric_;
   std::vector<FabricNodeId> chips_;
   CutOptions options_;
   CutReport report_;
+  bool prepared_ = false;
+  HeldCounts held_before_;
 };
 
 // Devices whose cards have these names; kNotFound for one that is not in the fabric.

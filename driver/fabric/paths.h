@@ -22,6 +22,7 @@ class Paths {
   };
 
   void add(const Router& router, const kernels::RouterBlock& block);
+  void remove(const RouterId& router) { routers_.erase(router); }
 
   // Of what a worker puts into a lane of this router. Nothing if it would not arrive, as far as is known: the tables of
   // a router that was not added lead nowhere.

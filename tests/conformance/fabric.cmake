@@ -5,3 +5,4 @@ target_link_libraries(warden_test_fabric PRIVATE warden_flags PUBLIC warden_fabr
 
 warden_add_test(test_fabric_control SOURCES ${CMAKE_CURRENT_LIST_DIR}/fabric_control_test.cpp LIBS warden_test_fabric)
 warden_add_test(test_fabric_traffic SOURCES ${CMAKE_CURRENT_LIST_DIR}/fabric_traffic_test.cpp LIBS warden_test_fabric)
+warden_add_test(test_fabric_cut SOURCES ${CMAKE_CURRENT_LIST_DIR}/fabric_cut_test.cpp LIBS warden_test_fabric)

@@ -47,6 +47,8 @@ class Traffic {
   void end();
   // Of all flows. After await_complete() or end(). Answers how many packets there were.
   std::uint64_t expect_exact();
+  // Its workers are gone, as after a reset, and what was sent to it is not counted any more.
+  void forget(const FabricNodeId& node);
 
   [[nodiscard]] const std::vector<Flow>& flows();
   [[nodiscard]] const Worker& sink(const FabricNodeId& node);
