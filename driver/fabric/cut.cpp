@@ -127,6 +127,7 @@ json to_json(const CutReport& report) {
           {"delayed_packets", report.delayed_packets},
           {"resent_packets", report.resent_packets},
           {"lost_packets", report.lost_packets},
+          {"doubled_packets", report.doubled_packets},
           {"not_restored", texts(report.not_restored)},
           {"remarks", report.remarks},
           {"prepare_us", report.prepare_duration.count()},

@@ -27,6 +27,7 @@ struct CutReport {
   std::uint64_t delayed_packets = 0;   // that waited because their way led through the cut
   std::uint64_t resent_packets = 0;    // by facing routers, after the reset
   std::uint64_t lost_packets = 0;      // that were inside the cut and are gone
+  std::uint64_t doubled_packets = 0;   // that the cut had passed on, but not said so before it hung: they come twice
   std::vector<RouterId> not_restored;  // links that did not come back, routers that did not start
   std::vector<std::string> remarks;    // one line each
   std::chrono::microseconds prepare_duration{0};
@@ -68,6 +69,7 @@ class Cut {
   [[nodiscard]] RouterList facing() const;  // of the others, those whose links lead into the cut
   [[nodiscard]] RouterList inside() const;
   void count_delayed();
+  void count_lost(const PairCounts& before_cut);
 
   ControlPlane* fabric_;
   std::vector<FabricNodeId> chips_;

@@ -96,6 +96,17 @@ static std::vector<Straggler> join(ControlPlane& fabric, const RouterList& facin
   return manager.wait(facing, RouterStateCommon::PAUSED, patience.left()).stragglers;
 }
 
+// What was inside and does not wait before the cut was in it.
+void Cut::count_lost(const PairCounts& before_cut) {
+  for (const PairAccount& pair : report_.undrained) {
+    const auto found = before_cut.find({pair.source, pair.destination});
+    const std::uint32_t waiting = found == before_cut.end() ? 0 : found->second;
+    const auto missing = static_cast<std::int32_t>(pair.inside() - waiting);
+    if (missing > 0) report_.lost_packets += static_cast<std::uint32_t>(missing);
+    if (missing < 0) report_.doubled_packets += static_cast<std::uint32_t>(-missing);
+  }
+}
+
 Status Cut::restore() {
   if (auto known = check_chips(); !known) return known;
   Patience patience(options_.link_deadline);
@@ -125,11 +136,7 @@ Status Cut::restore() {
   const auto accounts = Accounts::read(*fabric_, true);
   const PairCounts before_cut = packets_in_lanes(*fabric_, others);
   preset_counts(*fabric_, *plans, *accounts, before_cut);
-  for (const PairAccount& pair : report_.undrained) {
-    const auto waiting = before_cut.find({pair.source, pair.destination});
-    const std::uint32_t safe = waiting == before_cut.end() ? 0 : waiting->second;
-    if (pair.inside() > safe) report_.lost_packets += pair.inside() - safe;
-  }
+  count_lost(before_cut);
   if (!prepared_) report_.remarks.push_back("nothing was prepared: packets inside the cut are lost, and not counted");
 
   const LoadOptions load{

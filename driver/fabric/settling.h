@@ -12,13 +12,13 @@
 
 namespace warden::fabric {
 
-// Of these pairs, which nothing more is admitted of. Gives those that are not balanced when patience ends.
+// Of these pairs, which nothing more is admitted of. Gives those of which packets may be inside when patience ends.
+// Pairs that once lost packets are no obstacle.
 [[nodiscard]] std::vector<PairAccount> await_balance(const ControlPlane& fabric,
                                                      const std::set<std::pair<FabricNodeId, FabricNodeId>>& pairs,
                                                      Patience& patience);
 
-// Of all, while nothing is admitted. Empty as well is a fabric that once lost packets, when all routers say so and
-// nothing has moved between two looks.
+// Of all, while nothing is admitted.
 [[nodiscard]] std::vector<PairAccount> await_empty(const ControlPlane& fabric, Patience& patience);
 
 }  // namespace warden::fabric
