@@ -7,7 +7,7 @@
 #include <stdexcept>
 
 #include "driver/fabric/patience.h"
-#include "driver/fabric/router_memory.h"
+#include "driver/fabric/settling.h"
 
 namespace warden::fabric::testing {
 namespace {
@@ -84,6 +84,9 @@ void Traffic::end() {
     const Status detached = detach_worker(*fabric_, flow.generator, kPatience);
     EXPECT_TRUE(detached) << detached.error().message;
   }
+  // What was sent is still to arrive: without a sink it would be dropped.
+  Patience patience(kPatience);
+  EXPECT_TRUE(await_empty(*fabric_, patience).empty());
   for (const auto& [node, sink] : sinks_) {
     const Status detached = detach_worker(*fabric_, sink, kPatience);
     EXPECT_TRUE(detached) << detached.error().message;

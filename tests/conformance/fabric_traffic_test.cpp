@@ -8,6 +8,7 @@
 #include "driver/fabric/accounts.h"
 #include "driver/fabric/patience.h"
 #include "driver/fabric/router_state_manager.h"
+#include "driver/fabric/settling.h"
 #include "driver/fabric/soft_reset.h"
 #include "driver/fabric/traffic_validation.h"
 #include "driver/fabric/worker.h"
@@ -149,6 +150,10 @@ TEST_F(FabricTraffic, WorkersAreFoundAndDetached) {
   // Generators first: what they have sent is still to be taken.
   std::ranges::stable_sort(*workers, {}, &Worker::kind);
   for (const Worker& worker : *workers) {
+    Patience patience(kPatience);
+    if (worker.kind == kernels::WorkerKind::kSink) {
+      EXPECT_THAT(await_empty(*other, patience), IsEmpty());
+    }
     const Status detached = detach_worker(*other, worker, kPatience);
     EXPECT_TRUE(detached) << detached.error().message;
     EXPECT_TRUE(*brisc_is_held(*other->cards()[worker.card], worker.tile));
