@@ -51,8 +51,9 @@ class Router {
             .inbound = receiver_.waiting() != 0,
             .held = lanes_.any_held()};
   }
-  // Until something may be different from what it was at `before`. Stores nothing.
+  // Until something may be different from what it was `before` the last turn, in which nothing moved. Stores nothing.
   void wait(const Watch& watch, uint32_t before) const {
+    if (this->watch() != watch) return;  // there is something else to look at now
     while (!commands_.pending() && !telemetry_.due() && watched(watch) == before) {
     }
   }
@@ -109,7 +110,6 @@ int main() {
   using namespace warden::kernels;  // NOLINT(google-build-using-namespace)
   router.begin();
   for (;;) {
-    if (router.turn()) continue;
     const Watch watch = router.watch();
     const uint32_t before = watched(watch);
     if (!router.turn()) router.wait(watch, before);

@@ -14,6 +14,8 @@ struct Watch {
   bool hardware;  // to take or to bring what it was given
   bool inbound;   // somebody to make room for what has arrived, or another route
   bool held;      // the host to open a destination
+
+  bool operator==(const Watch&) const = default;
 };
 
 // A sum over all that others write and that can make a router go on. Counts only grow, so the sum changes with any of
@@ -25,15 +27,13 @@ struct Watch {
 #pragma GCC unroll 12
   for (uint32_t i = 0; i < kLanes; ++i) sum += b.lanes[i].produced + static_cast<uint32_t>(b.lanes[i].kind);
   if (watch.inbound) {
-#pragma GCC unroll 16
     for (uint32_t i = 0; i < kPorts; ++i) sum += b.ports[i].consumed;
-#pragma GCC unroll 8
     for (uint32_t i = 0; i < kDeliveries; ++i) sum += b.deliveries[i].consumed + b.deliveries[i].tile;
-#pragma GCC unroll 16
+#pragma GCC unroll 8
     for (uint32_t i = 0; i < kNodesMax; ++i) sum += b.forward[i];
   }
   if (watch.held) {
-#pragma GCC unroll 16
+#pragma GCC unroll 8
     for (uint32_t i = 0; i < kNodesMax; ++i) sum += b.admit[i];
   }
   if (watch.hardware) {
