@@ -30,7 +30,7 @@ class Router {
     write_manifest();
   }
 
-  // Whether anything moved.
+  // Whether anything moved, so that another turn may find more to do.
   bool turn() {
     const uint64_t now = wall_clock();
     telemetry_.turn(now);
@@ -42,7 +42,10 @@ class Router {
     }
     if (commands_.state() == RouterState::kRunning) moved |= move(true);
     if (commands_.state() == RouterState::kDraining) moved |= move(false);
-    tell();
+    moved |= sender_.tell();
+    moved |= receiver_.tell();
+    lanes_.tell();
+    publish();
     return moved;
   }
 
@@ -51,8 +54,9 @@ class Router {
             .inbound = receiver_.waiting() != 0,
             .held = lanes_.any_held()};
   }
-  // Until something may be different from what it was `before` the last turn, in which nothing moved. Stores nothing.
-  void wait(const Watch& watch, uint32_t before) const {
+  // Until something may be different from what it was `before` the last turn, in which nothing moved. Stores nothing:
+  // in a function of its own, as everything else would leave it too few registers.
+  [[gnu::noinline]] void wait(const Watch& watch, uint32_t before) const {
     if (this->watch() != watch) return;  // there is something else to look at now
     while (!commands_.pending() && !telemetry_.due() && watched(watch) == before) {
     }
@@ -76,17 +80,14 @@ class Router {
     for (uint32_t i = 0; i < kPacketsPerTurn; ++i) {
       const bool received = forwarder_.step(receiver_, telemetry_);
       const bool sent = lanes_.send_one(sender_, telemetry_, admit_workers);
-      sender_.tell();
+      (void)sender_.tell();
       if (!received && !sent) break;
       moved = true;
     }
     return moved;
   }
 
-  void tell() {
-    sender_.tell();
-    receiver_.tell();
-    lanes_.tell();
+  void publish() const {
     const uint32_t inbound = receiver_.waiting();
     block().counters.inbound = inbound;
     block().counters.inside = inbound + sender_.underway() + lanes_.transit();

@@ -27,9 +27,9 @@ class LinkReceiver {
     owes_line_ = true;
   }
 
-  // To be called every turn.
-  void tell() {
-    if (!owes_line_ || !queue_.free()) return;
+  // To be called every turn. Whether there was something to tell.
+  bool tell() {
+    if (!owes_line_ || !queue_.free()) return false;
     volatile LinkLine& line = block().consumed_line;
     line.count = consumed_;
     line.session = session_;
@@ -39,6 +39,7 @@ class LinkReceiver {
     settle(kAddress + offsetof(LinkLine, previous_session));
     queue_.write(kAddress, kRouterBlock + offsetof(RouterBlock, peer_consumed), sizeof(LinkLine));
     owes_line_ = false;
+    return true;
   }
   bool settled() const { return !owes_line_ && queue_.free(); }
 

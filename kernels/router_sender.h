@@ -28,16 +28,17 @@ class LinkSender {
     if (line.session != session_) return false;  // sync: first the session, then what is counted in it
     return take_until(line.count, slot);
   }
-  // To be called every turn: what there was no room for before.
-  void tell() {
+  // To be called every turn: what there was no room for before. Whether there was any.
+  bool tell() {
     if (left_again_ != 0 && queue_.free()) send_again();
-    if (told_ == sent_ || !queue_.free()) return;
+    if (told_ == sent_ || !queue_.free()) return false;
     volatile LinkLine& line = block().produced_lines[sent_ % kInboundSlots];
     line.count = sent_;
     line.session = session_;
     settle(address_of(line) + 4);
     queue_.write(address_of(line), kRouterBlock + offsetof(RouterBlock, peer_produced), sizeof(LinkLine));
     told_ = sent_;
+    return true;
   }
   // All that has to be sent is given to the hardware, and the hardware has taken it.
   bool settled() const { return left_again_ == 0 && told_ == sent_ && queue_.free(); }

@@ -18,28 +18,35 @@ struct Watch {
   bool operator==(const Watch&) const = default;
 };
 
-// A sum over all that others write and that can make a router go on. Counts only grow, so the sum changes with any of
-// them; should two other words change at once and make up for each other, the next heartbeat's turn sees them.
+// A number made of all that others write and that can make a router go on; another one as soon as any of it changes. A
+// mere sum is not enough: a queue that becomes free and a link that comes up would make up for each other.
 [[gnu::always_inline]] inline uint32_t watched(const Watch& watch) {
+  uint32_t sum = 0;
+  const auto add = [&sum](uint32_t word) __attribute__((always_inline)) { sum = sum * 0x9E3779B1U + word; };
   const volatile RouterBlock& b = block();
-  uint32_t sum = b.peer_produced.count + b.peer_produced.session + b.peer_consumed.count + b.peer_consumed.session;
-  sum += at(kTrainingWord) + (at(kTrainWord) << 8);  // when training ends well, one becomes 1 and the other 0
+  add(b.peer_produced.count);
+  add(b.peer_produced.session);
+  add(b.peer_consumed.count);
+  add(b.peer_consumed.session);
+  add(at(kTrainingWord));
+  add(at(kTrainWord));
 #pragma GCC unroll 12
-  for (uint32_t i = 0; i < kLanes; ++i) sum += b.lanes[i].produced + static_cast<uint32_t>(b.lanes[i].kind);
+  for (uint32_t i = 0; i < kLanes; ++i) add(b.lanes[i].produced + (static_cast<uint32_t>(b.lanes[i].kind) << 16));
   if (watch.inbound) {
-    for (uint32_t i = 0; i < kPorts; ++i) sum += b.ports[i].consumed;
-    for (uint32_t i = 0; i < kDeliveries; ++i) sum += b.deliveries[i].consumed + b.deliveries[i].tile;
+    for (uint32_t i = 0; i < kPorts; ++i) add(b.ports[i].consumed);
+    for (uint32_t i = 0; i < kDeliveries; ++i) add(b.deliveries[i].consumed + (b.deliveries[i].tile << 16));
 #pragma GCC unroll 8
-    for (uint32_t i = 0; i < kNodesMax; ++i) sum += b.forward[i];
+    for (uint32_t i = 0; i < kNodesMax; ++i) add(b.forward[i]);
   }
   if (watch.held) {
 #pragma GCC unroll 8
-    for (uint32_t i = 0; i < kNodesMax; ++i) sum += b.admit[i];
+    for (uint32_t i = 0; i < kNodesMax; ++i) add(b.admit[i]);
   }
   if (watch.hardware) {
-    sum += at(0xFFB90004) + at(0xFFB91004);  // commands of the transmit queues
-    sum += at(kNiu + 0x54);                  // busy initiators
-    sum += at(kNiu + 0x244);                 // writes that have not arrived, of the forwarder's
+    add(at(0xFFB90004));  // commands of the transmit queues
+    add(at(0xFFB91004));
+    add(at(kNiu + 0x54));   // busy initiators
+    add(at(kNiu + 0x244));  // writes that have not arrived, of the forwarder's
   }
   return sum;
 }
