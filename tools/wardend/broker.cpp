@@ -163,11 +163,7 @@ void Broker::forget_device(std::uint32_t device_index) {
   std::vector<HoldingKey> freed;
   {
     const std::scoped_lock lock(mutex_);
-    std::erase_if(windows_, [&](const auto& entry) {
-      if (entry.second.device_index != device_index || entry.second.epoch >= epoch) return false;
-      (void)parts_.keeper.drop(keeper_name_of_window(entry.first));
-      return true;
-    });
+    forget_windows(device_index, epoch);
     for (const auto& [key, buffer] : buffers_) {
       if (!is_proven || buffer.device_index != device_index || !buffer.quarantined_epoch) continue;
       if (*buffer.quarantined_epoch < epoch) freed.push_back(key);
@@ -176,8 +172,20 @@ void Broker::forget_device(std::uint32_t device_index) {
   drop_all(device_index, {}, std::move(freed));
 }
 
-void Broker::map_again(std::uint32_t device_index) {
-  (void)parts_.devices.at(device_index).post([this, device_index](chip::Chip& chip) { map_all(chip, device_index); });
+void Broker::forget_windows(std::uint32_t device_index, std::uint64_t epoch) {
+  std::erase_if(windows_, [&](const auto& entry) {
+    if (entry.second.device_index != device_index || entry.second.epoch >= epoch) return false;
+    (void)parts_.keeper.drop(keeper_name_of_window(entry.first));
+    return true;
+  });
+}
+
+void Broker::map_again(chip::Chip& chip, std::uint32_t device_index) {
+  {
+    const std::scoped_lock lock(mutex_);
+    forget_windows(device_index, chip.epoch());
+  }
+  map_all(chip, device_index);
 }
 
 void Broker::drop_all(std::uint32_t device_index, std::vector<HoldingKey> windows, std::vector<HoldingKey> buffers) {

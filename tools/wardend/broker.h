@@ -82,8 +82,9 @@ class Broker {
   void quarantine(std::uint32_t device_index, std::uint64_t session_id);
   // Any thread, after a reset: windows from before it are void, and so are quarantines. DMA of living sessions stays.
   void forget_device(std::uint32_t device_index);
-  // Any thread: the card's connection is a new one, which knows of no DMA.
-  void map_again(std::uint32_t device_index);
+  // On the card's thread, before anybody reaches the card by its new connection, which knows neither of DMA nor of
+  // windows: the former is mapped where it was, the latter are void.
+  void map_again(chip::Chip& chip, std::uint32_t device_index);
 
  private:
   using Windows = std::map<HoldingKey, HeldWindow>;
@@ -101,6 +102,8 @@ class Broker {
   [[nodiscard]] Status make_buffer(chip::Chip& chip, const HoldingKey& key);
   [[nodiscard]] Status unmap_one(chip::Chip* chip, const HoldingKey& key);
   void forget_buffer(const HoldingKey& key);
+  // With mutex_ held: windows from before this epoch are void.
+  void forget_windows(std::uint32_t device_index, std::uint64_t epoch);
   void map_all(chip::Chip& chip, std::uint32_t device_index);
   [[nodiscard]] Status map_one(chip::Chip& chip, const HoldingKey& key);
   [[nodiscard]] std::vector<HoldingKey> buffers_on(std::uint32_t device_index) const;

@@ -232,8 +232,15 @@ Status Broker::map_one(chip::Chip& chip, const HoldingKey& key) {
   if (!memory) return std::unexpected(std::move(memory).error());
   Status mapped = chip.device().dma_map(iova, size_bytes, memory->get(), 0, vfio::DmaAccess::kBoth);
   if (!mapped && mapped.error().code == Code::kBusy) mapped = {};  // it still is, by a predecessor
-  const std::scoped_lock lock(mutex_);
-  if (const auto found = buffers_.find(key); found != buffers_.end()) found->second.mapped = mapped.has_value();
+  {
+    const std::scoped_lock lock(mutex_);
+    if (const auto found = buffers_.find(key); found != buffers_.end()) {
+      found->second.mapped = mapped.has_value();
+      return mapped;
+    }
+  }
+  // Its session ended meanwhile: while a card is being opened again nobody waits for it to forget a buffer.
+  if (mapped) mapped = chip.device().dma_unmap(iova, size_bytes);
   return mapped;
 }
 

@@ -150,11 +150,15 @@ void Devices::log_complaints() const {
   }
 }
 
-void Devices::reopen_lost(KeeperLink& keeper, const std::function<void(std::uint32_t index)>& done) const {
+void Devices::reopen_lost(KeeperLink& keeper, const Reopening& reopening) const {
   for (std::uint32_t index = 0; index < count(); ++index) {
-    threads_[index]->reopen_if_lost([index, &keeper, name = threads_[index]->name()](
-                                        std::uint64_t epoch) { return reopen_chip(index, name, keeper, epoch); },
-                                    [index, done] { done(index); });
+    const auto open = [index, &keeper, name = threads_[index]->name(),
+                       prepare = reopening.prepare](std::uint64_t epoch) {
+      auto chip = reopen_chip(index, name, keeper, epoch);
+      if (chip) prepare(index, **chip);
+      return chip;
+    };
+    threads_[index]->reopen_if_lost(open, [index, done = reopening.done] { done(index); });
   }
 }
 

@@ -44,8 +44,13 @@ class Devices {
   [[nodiscard]] Result<std::vector<ResetDevice>> select(const std::vector<std::string>& names) const;
   [[nodiscard]] std::string names_text() const;
 
-  // Tries to open what is lost, each on its own thread; `done` is called there for each that is back.
-  void reopen_lost(KeeperLink& keeper, const std::function<void(std::uint32_t index)>& done) const;
+  // Tries to open what is lost, each on its own thread. For each that is back `prepare` is called there before anybody
+  // else reaches it, and `done` afterwards.
+  struct Reopening {
+    std::function<void(std::uint32_t index, chip::Chip& chip)> prepare;
+    std::function<void(std::uint32_t index)> done;
+  };
+  void reopen_lost(KeeperLink& keeper, const Reopening& reopening) const;
 
   // Brings a row of the directory in line with its device.
   void publish_row(std::uint32_t index) const;

@@ -260,14 +260,15 @@ void Worker::tick() {
 void Worker::reopen_lost_cards(std::chrono::steady_clock::time_point now) {
   if (stopping_ || now - last_reopening_ < kReopenInterval) return;
   last_reopening_ = now;
-  devices_->reopen_lost(keeper_, [this](std::uint32_t index) {
+  const auto prepare = [this](std::uint32_t index, chip::Chip& chip) { broker_->map_again(chip, index); };
+  const auto done = [this](std::uint32_t index) {
     mailbox_.post([this, index] {
       spdlog::info("{} is back", devices_->at(index).name());
-      broker_->map_again(index);
       devices_->publish_row(index);
       devices_->publish_change(index, board_);
     });
-  });
+  };
+  devices_->reopen_lost(keeper_, {prepare, done});
 }
 
 // A reset under way is brought to its result first; its listeners are served meanwhile.
