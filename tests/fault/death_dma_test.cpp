@@ -100,8 +100,8 @@ TEST_P(CoreThatWritesToTheHost, ReachesItUntilItsSessionEnds) {
   ASSERT_TRUE(victim.is_ready()) << counter();
   const DmaOf memory(stack_.simulator_process().pid());
   ASSERT_TRUE(memory.is_there());
-  const auto moves = [&] { return memory.word() != memory.word(); };
-  ASSERT_TRUE(eventually(moves));
+  const std::uint32_t first = memory.word();
+  ASSERT_TRUE(eventually([&] { return memory.word() != first; }));
   const pid_t pid = victim.pid();
   victim.kill();
   ASSERT_TRUE(is_freed(*onlooker_, pid));
