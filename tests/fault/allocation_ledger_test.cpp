@@ -5,15 +5,17 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include <warden/allocation_ledger.h>
+#include <warden/death_actions.h>
+#include <warden/device.h>
 
 #include <atomic>
 #include <csignal>
 #include <functional>
+#include <nlohmann/json.hpp>
 #include <thread>
 
 #include "shm/ledger.h"
-#include "tests/e2e/wardend_stack.h"
-#include "tools/libwarden/client.h"
+#include "tests/e2e/broker_host.h"
 
 namespace warden::test {
 namespace {
@@ -138,6 +140,54 @@ TEST(AllocationLedgers, OutliveTheWorker) {
   EXPECT_EQ(session->client().connection(), connection);
   EXPECT_EQ(ledger->totals()->all().count, 1U);
   EXPECT_TRUE(ledger->release(*handle));
+}
+
+// Proves that who is sent away and comes back at once has its ledger again, while its cards are still being cleaned of
+// the session before: every record counts once, and what was to be done at that session's end is done, by the next
+// worker too, but nothing of what the new session wants at its own.
+TEST(AllocationLedgers, AreHandedBackWhileTheCardsAreCleaned) {
+  constexpr Tile kTensix{.x = 1, .y = 2};
+  Stack stack;
+  const auto watcher = stack.attach("watcher");
+  auto watching = Device::open(watcher, "0");
+  const auto session = stack.attach("holder");
+  const auto ledger = ledger_of(session);
+  const auto actions = *DeathActions::open(session);
+  auto device = Device::open(session, "0");
+  ASSERT_TRUE(watching && device);
+  for (std::uint64_t i = 0; i < 3; ++i) ASSERT_TRUE(ledger->record(0, AllocationKind::kDram, i, 100, 0));
+  ASSERT_TRUE(actions->write32(*device, kTensix, {0x1000}, 5));
+  auto only_user = watching->direct();  // nobody's cards are cleaned meanwhile
+  ASSERT_TRUE(only_user) << only_user.error().message;
+
+  const auto before = session->client().connection();
+  const int fd_before = before->ledger()->fd();
+  const std::byte too_short[1]{};
+  ASSERT_TRUE(shm::send_packet(before->socket(), shm::request_header(shm::MessageKind::kMapDma, 1), too_short));
+  ASSERT_TRUE(eventually([&] { return before->has_hung_up(); }));
+  ASSERT_TRUE(ledger->reattach());
+  EXPECT_NE(session->client().connection(), before);
+  EXPECT_EQ(session->client().connection()->ledger()->fd(), fd_before) << stack.daemon_log();
+  const auto expect_sums = [&](std::uint64_t count) {
+    EXPECT_EQ(ledger->totals()->lost, 0U);
+    EXPECT_EQ(count_at_wardend(*session), count);
+    EXPECT_EQ(nlohmann::json::parse(*watcher->allocations_json())["records"], count);
+  };
+  expect_sums(3);
+  ASSERT_TRUE(ledger->record(0, AllocationKind::kDram, 3, 100, 0));
+  expect_sums(4);
+
+  auto device_again = Device::open(session, "0");
+  ASSERT_TRUE(device_again) << device_again.error().message;
+  ASSERT_TRUE(actions->write32(*device_again, kTensix, {0x1004}, 6));
+  EXPECT_EQ(nlohmann::json::parse(*watcher->status_json())["cleaning"], 1);
+  ASSERT_TRUE(replace_worker(*watcher));
+  only_user->descriptors.clear();
+  const auto word = [&](std::uint64_t address) { return watching->read32(kTensix, {address}).value_or(~0U); };
+  EXPECT_TRUE(eventually([&] { return word(0x1000) == 5; })) << stack.daemon_log();
+  EXPECT_TRUE(eventually([&] { return nlohmann::json::parse(*watcher->sessions_json()).size() == 2; }));
+  EXPECT_EQ(word(0x1004), 0U);
+  expect_sums(4);
 }
 
 // A client below libwarden that hands something back in its hello. True when that is what it was given.

@@ -147,7 +147,11 @@ Result<shm::LedgerReader> Greeter::take_back(int ledger_fd) {
   if (!ledger) return ledger;
   for (const auto& session : parts_.sessions.all()) {
     if (session->ledger.file_id() != ledger->file_id()) continue;
-    return fail(Code::kBusy, fmt::format("session {} has it", session->identity.id));
+    if (!session->ended.load()) return fail(Code::kBusy, fmt::format("session {} has it", session->identity.id));
+    // Sent away, and back before its cards were clean: its records are this session's, its death actions the old one's.
+    if (Status parted = keep_session_apart(parts_.keeper, *session); !parted) {
+      return std::unexpected(std::move(parted).error());
+    }
   }
   return ledger;
 }

@@ -2,6 +2,8 @@
 // A session as the keeper keeps it: a JSON blob and up to six descriptors in a fixed order.
 #include "tools/wardend/session.h"
 
+#include <fcntl.h>
+
 #include <nlohmann/json.hpp>
 #include <vector>
 
@@ -49,12 +51,32 @@ std::string blob_of(const Session& session) {
   return blob.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
-Status keep_session(KeeperLink& keeper, const Session& session) {
-  std::vector<int> fds = {session.socket.get(), session.ledger.fd(), session.pidfd.get()};
+namespace {
+
+Status keep_with(KeeperLink& keeper, const Session& session, int ledger_fd) {
+  std::vector<int> fds = {session.socket.get(), ledger_fd, session.pidfd.get()};
   if (session.subject_pidfd) fds.push_back(session.subject_pidfd.get());
   if (session.notification) fds.push_back(session.notification.get());
   if (session.notification_peer) fds.push_back(session.notification_peer.get());
   return keeper.keep(keeper_name_of(session.identity.id), blob_of(session), fds);
+}
+
+}  // namespace
+
+Status keep_session(KeeperLink& keeper, const Session& session) {
+  return keep_with(keeper, session, session.ledger.fd());
+}
+
+Status keep_session_apart(KeeperLink& keeper, const Session& session) {
+  const auto wanted = session.ledger.death_actions().read();
+  if (!wanted) return std::unexpected(wanted.error());
+  const auto own = shm::LedgerReader::create(session.identity.id);
+  if (!own) return std::unexpected(own.error());
+  auto writer = shm::LedgerWriter::open(UniqueFd(::fcntl(own->fd(), F_DUPFD_CLOEXEC, 0)), session.identity.id);
+  if (!writer) return std::unexpected(std::move(writer).error());
+  shm::DeathActionWriter actions(writer->start());
+  for (const shm::DeathAction& action : wanted->actions) (void)actions.add(action);  // there is room for as many
+  return keep_with(keeper, session, own->fd());
 }
 
 Status keep_session_blob(KeeperLink& keeper, const Session& session) {

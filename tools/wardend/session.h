@@ -72,6 +72,9 @@ struct Session {
 [[nodiscard]] std::string blob_of(const Session& session);
 // Sends everything; first time with descriptors, later only what changed.
 [[nodiscard]] Status keep_session(KeeperLink& keeper, const Session& session);
+// The same for one that has ended and whose ledger goes to another: with a ledger of its own, in which nothing stands
+// but what is to be done to the cards.
+[[nodiscard]] Status keep_session_apart(KeeperLink& keeper, const Session& session);
 [[nodiscard]] Status keep_session_blob(KeeperLink& keeper, const Session& session);
 [[nodiscard]] Result<std::shared_ptr<Session>> restore_session(Kept kept);
 
