@@ -97,6 +97,48 @@ TEST(ReapingAway, AClientSeesADeathThatWardendHasNotSeen) {
   EXPECT_EQ(watcher->living_sessions(), 2U);
 }
 
+// More clients die than the ring has room for, while nobody reads it: each is reaped, once, and what was lost on the
+// way is counted. The room is a page, where the sessions there can be would fit into what is usual.
+TEST(ReapingAway, MoreThanTheRingHolds) {
+  Stack stack({.daemon_arguments = {"--exit-ring", "4K"}});
+  const auto watcher = stack.attach("watcher");
+  if (status_of(*watcher)["exit_watcher"]["mechanism"] == "pidfd") GTEST_SKIP() << "no exit program may be loaded";
+  constexpr std::size_t kVictims = 150;
+  const Victim survivor(holding(stack, 7));
+  std::vector<Victim> victims;
+  std::vector<pid_t> pids;
+  for (std::size_t i = 0; i < kVictims; ++i) {
+    victims.emplace_back(holding(stack, 2));
+    ASSERT_TRUE(victims.back().is_ready());
+    pids.push_back(victims.back().pid());
+  }
+  EXPECT_EQ(allocations_of(*watcher)["records"], 7 + 2 * kVictims);
+  {
+    const StoppedWorker stopped(*watcher);
+    victims.clear();
+    EXPECT_EQ(watcher->living_sessions(), 2U) << "by the kernel's own page, which has room for all";
+  }
+  ASSERT_TRUE(eventually([&] { return status_of(*watcher)["sessions"] == 2; })) << stack.daemon_log();
+  EXPECT_EQ(allocations_of(*watcher)["records"], 7);
+  const nlohmann::json exits = status_of(*watcher)["exit_watcher"];
+  EXPECT_EQ(exits["marked"], kVictims);
+  EXPECT_GE(exits["rescans"], 1);
+  EXPECT_GT(exits["dropped_events"], 0);
+  EXPECT_LT(exits["dropped_events"], kVictims);
+  EXPECT_GE(exits["not_by_hook"], exits["dropped_events"]);
+  Process status = stack.run("warden", {"status"});
+  EXPECT_EQ(status.wait(), 0) << status.output();
+  EXPECT_NE(status.out().find(fmt::format("{} events dropped", exits["dropped_events"].dump())), std::string::npos)
+      << status.out();
+  const std::string log = stack.daemon_log();
+  for (const pid_t pid : pids) {
+    const std::string line = removed_line(2, pid);
+    const std::size_t first = log.find(line + '\n');
+    ASSERT_NE(first, std::string::npos) << line;
+    EXPECT_EQ(log.find(line + '\n', first + 1), std::string::npos) << "twice: " << line;
+  }
+}
+
 // The number of a dead client belongs to another one before wardend has looked: the dead one's records go, the other's
 // stay.
 TEST(ReapingAway, TheNumberIsUsedAgain) {

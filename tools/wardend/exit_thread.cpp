@@ -35,6 +35,7 @@ bpf::Options options_of(const ExitThread::Parts& parts) {
   bpf::Options options;
   options.capacity = std::size_t{4} * shm::kSessionCapacity;  // sessions, subjects, bridged clients
   options.slots = shm::kSessionCapacity;
+  options.ring_bytes = parts.ring_bytes;
   if (!parts.only) return options;
   options.mechanisms = {*parts.only};
   if (!parts.first && *parts.only != bpf::Mechanism::kPidfd) options.mechanisms.push_back(bpf::Mechanism::kPidfd);

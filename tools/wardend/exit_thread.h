@@ -44,6 +44,7 @@ class ExitThread {
  public:
   struct Parts {
     std::optional<bpf::Mechanism> only;  // none: the best that works
+    std::size_t ring_bytes;              // room for deaths that were not taken yet
     bool first = true;                   // a worker that takes over serves with whatever works
     KeptTable& kept;
     KeeperLink& keeper;

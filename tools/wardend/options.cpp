@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <bit>
 #include <cstdlib>
 
 #include "driver/vfio/device.h"
@@ -19,6 +20,8 @@ namespace warden::daemon {
 namespace {
 
 constexpr int kUsage = 2;
+constexpr std::size_t kSmallestRingBytes = std::size_t{4} << 10;
+constexpr std::size_t kLargestRingBytes = std::size_t{64} << 20;
 
 constexpr const char* kExamples = R"(Examples:
   wardend --device vfio-user:/tmp/sim/chip0.sock --socket /tmp/warden.sock --state /tmp/warden-state
@@ -52,6 +55,13 @@ std::string check_device(const std::string& name) {
 std::string check_group(const std::string& name) {
   return ::getgrnam(name.c_str()) != nullptr ? std::string()
                                              : fmt::format("there is no group '{}'; create it with groupadd", name);
+}
+
+// As the kernel wants it.
+std::string check_ring(const std::string& text) {
+  const std::size_t bytes = std::strtoull(text.c_str(), nullptr, 10);
+  const bool fits = std::has_single_bit(bytes) && bytes >= kSmallestRingBytes && bytes <= kLargestRingBytes;
+  return fits ? std::string() : text + " is no power of two from 4K to 64M";
 }
 
 }  // namespace
@@ -104,6 +114,12 @@ std::variant<Options, int> parse_options(int argc, char** argv) {
   app.add_option("--exit-watcher", mechanism, "How the death of a process is noticed (see docs/exit-watcher.md)")
       ->check(CLI::IsMember(mechanisms))
       ->capture_default_str();
+  app.add_option(
+         "--exit-ring", options.exit_ring_bytes,
+         "Room for deaths not read yet, 48 bytes each; those beyond are found by looking (4K, 256K, a power of 2)")
+      ->transform(CLI::AsSizeValue(false))
+      ->check(CLI::Validator(check_ring, "BYTES"))
+      ->default_str("256K");
   app.add_option("--max-windows", options.limits.windows, "How many windows of cards one session may hold")
       ->capture_default_str();
   app.add_option("--max-dma", options.limits.dma_bytes, "How much DMA memory one session may hold (bytes, or 64M, 2G)")

@@ -24,7 +24,8 @@ struct Options {
   int ready_fd = -1;
   std::optional<std::string> umd_directory;  // the bridge to tt-umd's listeners; none: no bridge
   std::chrono::milliseconds umd_grace{2000};
-  std::optional<bpf::Mechanism> exit_watcher;    // how deaths are noticed; none: the best that works
+  std::optional<bpf::Mechanism> exit_watcher;  // how deaths are noticed; none: the best that works
+  std::size_t exit_ring_bytes = bpf::Options().ring_bytes;
   std::optional<std::string> allocation_socket;  // the bridge for tt-metal's allocation messages; none: no bridge
   BrokerLimits limits;                           // what one session may hold
 };

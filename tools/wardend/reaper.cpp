@@ -25,9 +25,9 @@ ReapedProcess reaped_of(const Session& session, const shm::AllocationSum& held) 
 
 }  // namespace
 
-Status Reaper::open(std::optional<bpf::Mechanism> only, bool first, KeptTable& kept) {
-  auto exits = ExitThread::open(
-      {only, first, kept, parts_.keeper, [this](std::span<const ToldDeath> told) { hear_deaths(told); }});
+Status Reaper::open(const Options& options, bool first, KeptTable& kept) {
+  auto exits = ExitThread::open({options.exit_watcher, options.exit_ring_bytes, first, kept, parts_.keeper,
+                                 [this](std::span<const ToldDeath> told) { hear_deaths(told); }});
   if (!exits) return std::unexpected(std::move(exits).error());
   exits_ = std::move(*exits);
   return {};

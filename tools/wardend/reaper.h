@@ -16,6 +16,7 @@
 #include "shm/ledger.h"
 #include "tools/wardend/exit_thread.h"
 #include "tools/wardend/mailbox.h"
+#include "tools/wardend/options.h"
 #include "tools/wardend/session_table.h"
 
 namespace warden::daemon {
@@ -34,7 +35,7 @@ class Reaper {
   };
   explicit Reaper(Parts parts) : parts_(std::move(parts)) {}
 
-  [[nodiscard]] Status open(std::optional<bpf::Mechanism> only, bool first, KeptTable& kept);
+  [[nodiscard]] Status open(const Options& options, bool first, KeptTable& kept);
   [[nodiscard]] Status start() { return exits_->start(); }
 
   // Its process and its subject. A session that can't be watched is released by its pidfd, and marked then.

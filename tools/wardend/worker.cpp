@@ -105,7 +105,7 @@ Status Worker::start() {
 }
 
 Status Worker::open_reaper() {
-  const Status opened = reaper_.open(parts_.options.exit_watcher, parts_.inheritance.first, parts_.inheritance.kept);
+  const Status opened = reaper_.open(parts_.options, parts_.inheritance.first, parts_.inheritance.kept);
   if (opened) greeter_.set_liveness(reaper_.exits().liveness_fd());
   return opened;
 }
