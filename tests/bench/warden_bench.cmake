@@ -5,8 +5,9 @@ add_executable(warden-bench
   idle_bench.cpp interpreter_bench.cpp
   libwarden_waker.cpp main.cpp mapped_access_bench.cpp measure.cpp reap_bench.cpp
   reap_crowd_bench.cpp reap_host.cpp umd_waker.cpp vfio_user_bench.cpp victim.cpp wake_bench.cpp)
-target_link_libraries(warden-bench PRIVATE warden_flags warden_test_host warden_test_fabric warden warden_shm warden_bpf bare_exit_skeleton
-                                           PkgConfig::LIBBPF warden_sim_model warden_chip warden_vfio fmt::fmt CLI11::CLI11
+target_link_libraries(warden-bench PRIVATE warden_flags warden_test_host warden_test_fabric warden warden_shm warden_bpf
+                                           bare_exit_skeleton PkgConfig::LIBBPF warden_sim_model warden_chip
+                                           warden_vfio fmt::fmt CLI11::CLI11
                                            nlohmann_json::nlohmann_json Boost::headers Threads::Threads)
 add_dependencies(warden-bench wardend warden-sim)
 # So that it does not rot between two measurements.

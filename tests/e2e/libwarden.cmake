@@ -8,7 +8,8 @@ set_tests_properties(libwarden.installed PROPERTIES TIMEOUT 300)
 # Builds the library a second time, which a sanitizer would only make longer: it says nothing about packaging.
 if(NOT WARDEN_SANITIZE)
   add_test(NAME libwarden.installed_shared
-           COMMAND ${CMAKE_COMMAND} -D BUILD=${CMAKE_BINARY_DIR} -D SOURCE=${CMAKE_CURRENT_SOURCE_DIR}/libwarden_external
+           COMMAND ${CMAKE_COMMAND} -D BUILD=${CMAKE_BINARY_DIR}
+                    -D SOURCE=${CMAKE_CURRENT_SOURCE_DIR}/libwarden_external
                    -D COMPILER=${CMAKE_CXX_COMPILER} -D SHARED=ON
                    -P ${CMAKE_CURRENT_SOURCE_DIR}/libwarden_external/installed_test.cmake)
   set_tests_properties(libwarden.installed_shared PROPERTIES TIMEOUT 600)
