@@ -6,6 +6,8 @@
 
 #include <algorithm>
 
+#include "driver/fabric/holds.h"
+
 namespace warden::fabric {
 
 FabricCommandInterface::FabricCommandInterface(ControlPlane& control_plane)
@@ -16,7 +18,11 @@ void FabricCommandInterface::command(RouterCommand command) {
 }
 
 void FabricCommandInterface::pause_routers() { command(RouterCommand::kPause); }
-void FabricCommandInterface::resume_routers() { command(RouterCommand::kRun); }
+
+void FabricCommandInterface::resume_routers() {
+  command(RouterCommand::kRun);
+  if (auto opened = open_admission(*fabric_); !opened) fabric_->log(opened.error().message);
+}
 
 bool FabricCommandInterface::wait_for_pause(std::chrono::milliseconds timeout) {
   return wait_for_state(RouterStateCommon::PAUSED, timeout);

@@ -15,7 +15,7 @@ class FabricCommandInterface {
  public:
   explicit FabricCommandInterface(ControlPlane& control_plane);
 
-  // Commands to all routers; do not wait.
+  // Commands to all routers; do not wait. Resuming also opens what was held.
   void pause_routers();
   void resume_routers();
 

@@ -10,6 +10,7 @@
 
 #include "driver/fabric/holds.h"
 #include "driver/fabric/patience.h"
+#include "driver/fabric/router_memory.h"
 #include "driver/fabric/settling.h"
 
 namespace warden::fabric {
@@ -48,6 +49,13 @@ RouterList Cut::inside() const {
   return list;
 }
 
+void Cut::note_paused(RouterSpan routers) {
+  for (const Router* router : routers) {
+    const auto command = fabric_->card(*router).read32(router->tile, kCommandWord);
+    if (command && static_cast<RouterCommand>(*command) != RouterCommand::kRun) paused_before_.insert(router->id);
+  }
+}
+
 Status Cut::prepare() {
   if (auto known = check_chips(); !known) return known;
   Patience patience(options_.drain_timeout);
@@ -60,6 +68,8 @@ Status Cut::prepare() {
   report_.facing.clear();
   for (const Router* router : neighbours) report_.facing.push_back(router->id);
 
+  note_paused(neighbours);
+  note_paused(own);
   held_before_ = read_held_counts(*fabric_);
   // Chips that hang are cut out as well: they must not use up the time in which the others drain.
   const ClosedPairs closed = close_admission(*fabric_, through, patience.left() / 4);
@@ -83,10 +93,19 @@ Status Cut::prepare() {
 
 Status Cut::abandon() {
   if (auto known = check_chips(); !known) return known;
-  FabricRouterStateManager manager(*fabric_);
-  RouterList routers = facing();
-  std::ranges::copy(inside(), std::back_inserter(routers));
-  const Transition transition = manager.resume(routers, options_.start_deadline);
+  std::vector<RouterId> routers;
+  for (const RouterList& list : {facing(), inside()}) {
+    for (const Router* router : list) routers.push_back(router->id);
+  }
+  return run(routers);
+}
+
+Status Cut::run(std::span<const RouterId> routers) {
+  RouterList running;
+  for (const RouterId& id : routers) {
+    if (!paused_before_.contains(id)) running.push_back(fabric_->find(id));
+  }
+  const Transition transition = FabricRouterStateManager(*fabric_).resume(running, options_.start_deadline);
   count_delayed();
   if (transition.complete()) return {};
   return fail(Code::kTimeout, "put the cut back: " + to_string(transition));

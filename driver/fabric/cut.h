@@ -5,6 +5,8 @@
 
 #include <chrono>
 #include <cstdint>
+#include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -17,6 +19,9 @@
 #include "driver/fabric/router_state_manager.h"
 
 namespace warden::fabric {
+
+struct CutLinks;
+struct RouterPlan;
 
 struct CutReport {
   std::vector<FabricNodeId> chips;
@@ -57,8 +62,9 @@ class Cut {
   [[nodiscard]] Status prepare();
   // Without a reset: everything goes on as before.
   [[nodiscard]] Status abandon();
-  // Waits for the links, loads the routers of the cut, joins their neighbours to them, runs all, admits again. Links
-  // that do not come back are in the report: what would use them stays held. Lists of routers taken before are void.
+  // Waits for the links, loads the routers of the cut, joins their neighbours to them, runs all that ran before, admits
+  // again. Links that do not come back are in the report: what would use them stays held. Lists of routers taken before
+  // are void.
   [[nodiscard]] Status restore();
 
   [[nodiscard]] const CutReport& report() const noexcept { return report_; }
@@ -68,6 +74,10 @@ class Cut {
   [[nodiscard]] bool in_cut(const FabricNodeId& node) const noexcept;
   [[nodiscard]] RouterList facing() const;  // of the others, those whose links lead into the cut
   [[nodiscard]] RouterList inside() const;
+  void note_paused(RouterSpan routers);
+  [[nodiscard]] Result<std::vector<RouterPlan>> load(const CutLinks& links);
+  [[nodiscard]] std::vector<RouterId> join_neighbours(const CutLinks& links, std::span<const RouterPlan> plans);
+  [[nodiscard]] Status run(std::span<const RouterId> routers);
   void count_delayed();
   void count_lost(const PairCounts& before_cut);
 
@@ -76,6 +86,7 @@ class Cut {
   CutOptions options_;
   CutReport report_;
   bool prepared_ = false;
+  std::set<RouterId> paused_before_;  // by somebody else: they stay so
   HeldCounts held_before_;
 };
 

@@ -72,11 +72,9 @@ std::uint64_t resent_by(const ControlPlane& fabric, RouterSpan routers) {
   return sum;
 }
 
-}  // namespace
-
 // The neighbours' side of the links: a new session with a router that knows nothing of the old one.
-static std::vector<Straggler> join(ControlPlane& fabric, const RouterList& facing, std::span<const RouterPlan> plans,
-                                   milliseconds timeout) {
+std::vector<Straggler> join(ControlPlane& fabric, const RouterList& facing, std::span<const RouterPlan> plans,
+                            milliseconds timeout) {
   FabricRouterStateManager manager(fabric);
   Patience patience(timeout);
   // A command is seen when it changes: one that a predecessor left may be this one.
@@ -96,6 +94,8 @@ static std::vector<Straggler> join(ControlPlane& fabric, const RouterList& facin
   return manager.wait(facing, RouterStateCommon::PAUSED, patience.left()).stragglers;
 }
 
+}  // namespace
+
 // What was inside and does not wait before the cut was in it.
 void Cut::count_lost(const PairCounts& before_cut) {
   for (const PairAccount& pair : report_.undrained) {
@@ -107,28 +107,11 @@ void Cut::count_lost(const PairCounts& before_cut) {
   }
 }
 
-Status Cut::restore() {
-  if (auto known = check_chips(); !known) return known;
-  Patience patience(options_.link_deadline);
-  RouterList neighbours = facing();
-  report_.facing.clear();
-  for (const Router* router : neighbours) report_.facing.push_back(router->id);
-  report_.not_restored.clear();
-
-  const auto links = await_cut_links(*fabric_, chips_, neighbours, patience);
-  if (!links) return wrap(links.error(), "wait for the links of the chips that were reset");
-  for (const RouterId& down : links->facing_down) {
-    report_.not_restored.push_back(down);
-    report_.remarks.push_back(fmt::format("the link of router {} did not come up within {} ms", to_string(down),
-                                          options_.link_deadline.count()));
-  }
-  std::erase_if(neighbours, [&](const Router* router) {
-    return std::ranges::find(links->facing_up, router->id) == links->facing_up.end();
-  });
-  auto plans = plan_cut(*fabric_, chips_, *links);
+// The routers of the chips, PAUSED, as if nothing had happened to them.
+Result<std::vector<RouterPlan>> Cut::load(const CutLinks& links) {
+  auto plans = plan_cut(*fabric_, chips_, links);
   if (!plans) return wrap(std::move(plans).error(), "plan the routers of the chips that were reset");
   choose_cut_sessions(*fabric_, *plans);
-
   RouterList others;
   for (const Router& router : fabric_->routers()) {
     if (!in_cut(router.id.node)) others.push_back(&router);
@@ -137,33 +120,53 @@ Status Cut::restore() {
   const PairCounts before_cut = packets_in_lanes(*fabric_, others);
   preset_counts(*fabric_, *plans, *accounts, before_cut);
   count_lost(before_cut);
-  if (!prepared_) report_.remarks.push_back("nothing was prepared: packets inside the cut are lost, and not counted");
-
-  const LoadOptions load{
+  const LoadOptions options{
       .telemetry = fabric_->has_telemetry(), .command = RouterCommand::kPause, .deadline = options_.start_deadline};
-  if (auto loaded = load_routers(fabric_->cards(), *plans, load); !loaded) return loaded;
+  if (auto loaded = load_routers(fabric_->cards(), *plans, options); !loaded) {
+    return std::unexpected(std::move(loaded).error());
+  }
+  return plans;
+}
+
+// Gives the neighbours whose links work again.
+std::vector<RouterId> Cut::join_neighbours(const CutLinks& links, std::span<const RouterPlan> plans) {
+  for (const RouterId& down : links.facing_down) {
+    report_.not_restored.push_back(down);
+    report_.remarks.push_back(fmt::format("the link of router {} did not come up within {} ms", to_string(down),
+                                          options_.link_deadline.count()));
+  }
+  RouterList neighbours;
+  for (const RouterId& up : links.facing_up) neighbours.push_back(fabric_->find(up));
   const std::uint64_t resent_before = resent_by(*fabric_, neighbours);
-  for (const Straggler& straggler : join(*fabric_, neighbours, *plans, options_.start_deadline)) {
+  std::vector<RouterId> joined = links.facing_up;
+  for (const Straggler& straggler : join(*fabric_, neighbours, plans, options_.start_deadline)) {
     report_.not_restored.push_back(straggler.router);
     report_.remarks.push_back("router " + to_string(straggler) + " did not join the link anew");
-    std::erase_if(neighbours, [&](const Router* router) { return router->id == straggler.router; });
+    std::erase(joined, straggler.router);
   }
   report_.resent_packets = resent_by(*fabric_, neighbours) - resent_before;
+  return joined;
+}
 
-  const auto ids = [&] {
-    std::vector<RouterId> list;
-    for (const Router* router : neighbours) list.push_back(router->id);
-    for (const RouterPlan& plan : *plans) list.push_back(plan.router.id);
-    return list;
-  }();
+Status Cut::restore() {
+  if (auto known = check_chips(); !known) return known;
+  Patience patience(options_.link_deadline);
+  const RouterList neighbours = facing();
+  report_.facing.clear();
+  for (const Router* router : neighbours) report_.facing.push_back(router->id);
+  report_.not_restored.clear();
+  if (!prepared_) report_.remarks.push_back("nothing was prepared: packets inside the cut are lost, and not counted");
+
+  const auto links = await_cut_links(*fabric_, chips_, neighbours, patience);
+  if (!links) return wrap(links.error(), "wait for the links of the chips that were reset");
+  const auto plans = load(*links);
+  if (!plans) return std::unexpected(plans.error());
+  std::vector<RouterId> routers = join_neighbours(*links, *plans);
   for (const FabricNodeId& chip : chips_) fabric_->adopt(chip, *plans);
-  RouterList running;
-  for (const RouterId& id : ids) running.push_back(fabric_->find(id));
-  const Transition transition = FabricRouterStateManager(*fabric_).resume(running, options_.start_deadline);
-  count_delayed();
+  for (const RouterPlan& plan : *plans) routers.push_back(plan.router.id);
+  const Status running = run(routers);
   report_.restore_duration = patience.elapsed();
-  if (transition.complete()) return {};
-  return fail(Code::kTimeout, "put the cut back: " + to_string(transition));
+  return running;
 }
 
 }  // namespace warden::fabric

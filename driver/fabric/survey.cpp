@@ -109,16 +109,18 @@ class Surveyor {
     if (std::ranges::all_of(result_.nodes, [](const auto& node) { return node.has_value(); })) return;
     std::map<ChipName, std::size_t> chips;
     std::vector<CardLinks> links(cards_.size());
+    std::vector<bool> answers(cards_.size());
     for (std::size_t card = 0; card < cards_.size(); ++card) {
       const auto read = read_links(*cards_[card]);
       if (!read) continue;
+      answers[card] = true;
       links[card] = *read;
       for (const LinkWords& link : *read) {
         if (link.state == LinkState::kUp) chips.emplace(link.here, card);
       }
     }
     for (std::size_t card = 0; card < cards_.size(); ++card) {
-      if (result_.nodes[card]) continue;
+      if (result_.nodes[card] || !answers[card]) continue;
       for (const LinkWords& link : links[card]) {
         const auto peer = chips.find(link.there);
         if (link.state != LinkState::kUp || peer == chips.end()) continue;

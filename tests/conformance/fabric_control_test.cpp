@@ -174,6 +174,68 @@ TEST_F(FabricControl, Probe) {
   EXPECT_THAT(diagnosis.problem, HasSubstr("did not answer"));
 }
 
+// A card whose probes get lost, or that does not answer at all.
+class BrokenCard final : public Card {
+ public:
+  explicit BrokenCard(chip::Chip& chip, const bool& unreachable) : card_(chip), unreachable_(&unreachable) {}
+  [[nodiscard]] const std::string& name() const noexcept override { return card_.name(); }
+  [[nodiscard]] const std::vector<std::uint8_t>& harvested_rows() const noexcept override {
+    return card_.harvested_rows();
+  }
+  [[nodiscard]] Status read(Tile tile, CardAddress address, std::span<std::byte> into) override {
+    return *unreachable_ ? fail(Code::kOffBus, "the card is gone") : card_.read(tile, address, into);
+  }
+  [[nodiscard]] Status write(Tile tile, CardAddress address, std::span<const std::byte> from) override {
+    return *unreachable_ ? fail(Code::kOffBus, "the card is gone") : card_.write(tile, address, from);
+  }
+  [[nodiscard]] Result<std::uint32_t> read32(Tile tile, CardAddress address) override {
+    if (*unreachable_) return fail(Code::kOffBus, "the card is gone");
+    return card_.read32(tile, address);
+  }
+  [[nodiscard]] Status write32(Tile tile, CardAddress address, std::uint32_t value) override {
+    if (*unreachable_) return fail(Code::kOffBus, "the card is gone");
+    const bool is_probe = address == in_router(offsetof(kernels::RouterBlock, probe));
+    return is_probe ? Status{} : card_.write32(tile, address, value);
+  }
+  [[nodiscard]] Status renew() override { return card_.renew(); }
+
+ private:
+  ChipCard card_;
+  const bool* unreachable_;
+};
+
+// Proves that a router that beats but does not answer is slow, not hung, and that one of a card that is gone is named
+// with the reason, by a probe and by a pause that is rolled back.
+TEST_F(FabricControl, SlowAndUnreachable) {
+  bool unreachable = false;
+  std::vector<std::unique_ptr<Card>> cards;
+  cards.push_back(std::make_unique<ChipCard>(mesh_.chip(0)));
+  cards.push_back(std::make_unique<BrokenCard>(mesh_.chip(1), unreachable));
+  cards.push_back(std::make_unique<ChipCard>(mesh_.chip(2)));
+  cards.push_back(std::make_unique<ChipCard>(mesh_.chip(3)));
+  ControlPlane fabric(std::move(cards));
+  ASSERT_TRUE(fabric.attach());
+  FabricRouterStateManager manager(fabric);
+  const Router& router = *fabric.find(kEast, 4);
+  const Diagnosis slow = manager.probe(router, milliseconds(300));
+  EXPECT_EQ(slow.health, Health::kSlow) << slow.problem;
+  EXPECT_GT(slow.heartbeat_after, slow.heartbeat_before);
+  unreachable = true;
+  EXPECT_EQ(manager.probe(router, milliseconds(300)).health, Health::kUnreachable);
+  const Transition transition = manager.pause(fabric.all(), milliseconds(200));
+  ASSERT_EQ(transition.stragglers.size(), 2U);
+  EXPECT_THAT(to_string(transition), HasSubstr("the card is gone"));
+  EXPECT_EQ(manager.examine().unreadable.size(), 2U);
+  EXPECT_FALSE(manager.examine().settled());
+  unreachable = false;
+  EXPECT_TRUE(manager.recover(Recovery::kUndo, kPatience).complete());
+  unreachable = true;
+  auto successor = fabric.attach();
+  EXPECT_TRUE(successor) << "the rest of the fabric is still there";
+  EXPECT_THAT(fabric.remarks(), ElementsAre(HasSubstr("the card is gone")));
+  EXPECT_EQ(fabric.routers().size(), 6U);
+}
+
 // Proves that what a killed controller left half done is seen, and can be finished or undone.
 TEST_F(FabricControl, HalfDonePause) {
   for (const Recovery how : {Recovery::kFinish, Recovery::kUndo}) {

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "driver/fabric/command_interface.h"
 #include "driver/fabric/cut.h"
 #include "driver/fabric/patience.h"
 #include "driver/fabric/soft_reset.h"
@@ -277,6 +278,30 @@ TEST_F(FabricCut, HungChip) {
   const auto json = to_json(cut.report());
   EXPECT_EQ(json.at("lost_packets"), cut.report().lost_packets);
   EXPECT_EQ(json.at("chips").at(0), "0:(1,0)");
+}
+
+// Proves that routers that somebody had paused are not run by a reset, and that what was held goes on when they are.
+TEST_F(FabricCut, PausedStaysPaused) {
+  start(1, 3);
+  traffic_->add(node(0), node(2));
+  await_more(node(0), node(2));
+  FabricRouterStateManager manager(*fabric_);
+  ASSERT_TRUE(manager.drain(fabric_->all(), kPatience).complete());
+  Cut cut(*fabric_, {node(1)}, kOptions);
+  ASSERT_TRUE(cut.prepare());
+  reset(1);
+  const Status restored = cut.restore();
+  ASSERT_TRUE(restored) << restored.error().message;
+  EXPECT_EQ(manager.examine().not_running.size(), 4U);
+  EXPECT_TRUE(manager.wait(fabric_->all(), RouterStateCommon::PAUSED, kPatience).complete());
+  EXPECT_FALSE(manager.examine().holding.empty());
+  FabricCommandInterface commands(*fabric_);
+  commands.resume_routers();
+  EXPECT_TRUE(commands.wait_for_state(RouterStateCommon::RUNNING, kPatience));
+  expect_all_run();
+  await_more(node(0), node(2));
+  traffic_->end();
+  traffic_->expect_exact();
 }
 
 // Proves that what is not in the fabric is refused by name.

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <set>
 
 #include "driver/fabric/accounts.h"
 #include "driver/fabric/patience.h"
@@ -135,6 +136,57 @@ TEST_F(FabricTraffic, DrainThatFails) {
       std::ranges::any_of(transition.undrained, [](const PairAccount& pair) { return pair.destination == kFar; }));
   EXPECT_THAT(to_string(transition), HasSubstr("still inside"));
   EXPECT_TRUE(manager_.examine().not_running.empty());
+}
+
+// Proves that flows are spread over the links of an edge, stay on theirs, and that one of the links can be drained
+// while the other goes on.
+TEST(FabricLinks, SeveralAnEdge) {
+  const testing::Mesh mesh(1, 3, {"--links", "2"});
+  auto fabric = mesh.control_plane();
+  ASSERT_TRUE(fabric->bring_up({.link_deadline = kPatience, .start_deadline = kPatience}));
+  ASSERT_EQ(fabric->routers().size(), 8U);
+  const FabricNodeId end{.mesh_id = 0, .logical_x = 2, .logical_y = 0};
+  Traffic traffic(*fabric, {});
+  for (int flow = 0; flow < 4; ++flow) traffic.add(kOrigin, end);
+  std::multiset<chan_id_t> channels;
+  for (const auto& flow : traffic.flows()) channels.insert(flow.generator.router->channel);
+  EXPECT_THAT(channels, ::testing::ElementsAre(0, 0, 1, 1));
+  const auto sent_by = [&](chan_id_t channel) {
+    return fabric->telemetry(*fabric->find(kEast, channel))->transmit.packets;
+  };
+  Patience patience(kPatience);
+  while ((sent_by(0) < 50 || sent_by(1) < 50) && patience.again()) continue;
+  EXPECT_GE(sent_by(0), 50U);
+  EXPECT_GE(sent_by(1), 50U);
+
+  FabricRouterStateManager manager(*fabric);
+  const RouterList first{fabric->find(kOrigin, 0)};
+  const Transition transition = manager.drain(first, kPatience);
+  ASSERT_TRUE(transition.complete()) << to_string(transition);
+  const std::uint64_t other = sent_by(1);
+  while (sent_by(1) < other + 50) ASSERT_TRUE(patience.again()) << "the other link stands still";
+  EXPECT_TRUE(manager.resume(first, kPatience).complete());
+  traffic.end();
+  traffic.expect_exact();
+}
+
+// Proves that the largest board comes up, that its routers pause and run, and that packets cross all of it.
+TEST(FabricBoards, Largest) {
+  const testing::Mesh mesh(4, 8);
+  auto fabric = mesh.control_plane();
+  const Status up = fabric->bring_up({.link_deadline = kPatience, .start_deadline = kPatience});
+  ASSERT_TRUE(up) << up.error().message;
+  EXPECT_EQ(fabric->routers().size(), 104U);
+  FabricRouterStateManager manager(*fabric);
+  EXPECT_TRUE(manager.pause(fabric->all(), kPatience).complete());
+  EXPECT_TRUE(manager.resume(fabric->all(), kPatience).complete());
+  Traffic traffic(*fabric, {.packets = 50});
+  const FabricNodeId corner{.mesh_id = 0, .logical_x = 7, .logical_y = 3};
+  traffic.add(kOrigin, corner);
+  traffic.add(corner, kOrigin);
+  traffic.await_complete();
+  traffic.end();
+  traffic.expect_exact();
 }
 
 // Proves that another control plane finds the workers, ends them and gives back what they had.
