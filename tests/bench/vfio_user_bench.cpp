@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A 32-bit register read over vfio-user, from the driver to a simulated card in another process and back, beside two
 // processes that only throw packets of the same sizes to each other.
-#include <sched.h>
 #include <sys/socket.h>
 
 #include <array>
@@ -13,6 +12,7 @@
 #include "driver/vfio/vfio_user_wire.h"
 #include "tests/bench/benchmarks.h"
 #include "tests/bench/child.h"
+#include "tests/bench/one_processor.h"
 #include "tests/support/host.h"
 
 namespace warden::bench {
@@ -40,25 +40,6 @@ Status ping(int socket) {
   if (!done) return fail_errno("ping-pong", errno);
   return {};
 }
-
-// While this lives, this process and what it starts stay on one processor. Left to themselves, one pair of processes
-// is placed on one and the other pair across two, and which is which decides the ratio (measured: 9 us and 37 us).
-class OneProcessor {
- public:
-  OneProcessor() noexcept {
-    ::sched_getaffinity(0, sizeof(before_), &before_);
-    cpu_set_t one;
-    CPU_ZERO(&one);
-    CPU_SET(static_cast<std::size_t>(::sched_getcpu()), &one);
-    ::sched_setaffinity(0, sizeof(one), &one);
-  }
-  OneProcessor(const OneProcessor&) = delete;
-  OneProcessor& operator=(const OneProcessor&) = delete;
-  ~OneProcessor() { ::sched_setaffinity(0, sizeof(before_), &before_); }
-
- private:
-  cpu_set_t before_{};
-};
 
 template <typename Work>
 Result<double> us_of_one(const Work& work) {
