@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the simulator costs the host while every linked Ethernet core of the largest board waits: for one of two words
 // in its L1, and for the clock, by which it moves a heartbeat 20 times a second.
-#include <time.h>
 
+#include <ctime>
 #include <memory>
 #include <set>
 #include <vector>
