@@ -57,10 +57,10 @@ TEST_F(WithoutHeartbeat, PacketsAndRoom) {
 
 TEST_F(WithoutHeartbeat, AnOpenedDestination) {
   r0_.admit(2, kAdmitHeld);
-  Generator generator(row_, r0_, {.destination = 2, .packets = 50});
+  Generator generator(row_, r0_, {.destination = 2, .packets = 1});
   sleep();
   r0_.admit(2, kAdmitOpen);
-  EXPECT_TRUE(all_arrive(generator, 50));
+  EXPECT_TRUE(all_arrive(generator, 1));
 }
 
 TEST_F(WithoutHeartbeat, AnOpenedLane) {
