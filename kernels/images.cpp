@@ -37,25 +37,25 @@ WARDEN_TAKE_IN(sink);
 }  // namespace
 
 const Image& router_image(bool telemetry) {
-  static const std::array<Segment, 2> with{
+  static const std::array<Segment, 2> kWith{
       {{kRouterEntry, {router_entry_begin, router_entry_end}}, {kRouterText, {router_text_begin, router_text_end}}}};
-  static const std::array<Segment, 2> without{
+  static const std::array<Segment, 2> kWithout{
       {{kRouterEntry, {router_without_telemetry_entry_begin, router_without_telemetry_entry_end}},
        {kRouterText, {router_without_telemetry_text_begin, router_without_telemetry_text_end}}}};
-  static const std::array<Image, 2> images{{{without}, {with}}};
-  return images[telemetry ? 1 : 0];
+  static const std::array<Image, 2> kImages{{{kWithout}, {kWith}}};
+  return kImages[telemetry ? 1 : 0];
 }
 
 const Image& generator_image() {
-  static const Segment segment{kWorkerText, {generator_begin, generator_end}};
-  static const Image image{{&segment, 1}};
-  return image;
+  static const Segment kSegment{kWorkerText, {generator_begin, generator_end}};
+  static const Image kImage{{&kSegment, 1}};
+  return kImage;
 }
 
 const Image& sink_image() {
-  static const Segment segment{kWorkerText, {sink_begin, sink_end}};
-  static const Image image{{&segment, 1}};
-  return image;
+  static const Segment kSegment{kWorkerText, {sink_begin, sink_end}};
+  static const Image kImage{{&kSegment, 1}};
+  return kImage;
 }
 
 }  // namespace warden::kernels

@@ -12,7 +12,6 @@ namespace warden::kernels {
 namespace {
 
 using std::chrono::milliseconds;
-using testing::all_follow;
 using testing::Generator;
 using testing::kEastChannel;
 using testing::kWestChannel;
