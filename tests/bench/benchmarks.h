@@ -27,6 +27,8 @@ namespace warden::bench {
 [[nodiscard]] Result<Entries> bench_reap(const Options& options);
 // Many clients dying at once.
 [[nodiscard]] Result<Entries> bench_reap_crowd(const Options& options);
+// Accesses through wardend, many in one request and one by one.
+[[nodiscard]] Result<Entries> bench_batch(const Options& options);
 // Instructions of the simulator's cores.
 [[nodiscard]] Result<Entries> bench_interpreter(const Options& options);
 // What a simulated board costs while its cores wait.

@@ -35,6 +35,7 @@ constexpr std::array kBenchmarks = {Benchmark{"wake", bench::bench_wake},
                                     Benchmark{"mapped", bench::bench_mapped_access},
                                     Benchmark{"vfio-user", bench::bench_vfio_user},
                                     Benchmark{"vfio-user-write", bench::bench_vfio_user_write},
+                                    Benchmark{"batch", bench::bench_batch},
                                     Benchmark{"interpreter", bench::bench_interpreter},
                                     Benchmark{"idle", bench::bench_idle},
                                     Benchmark{"fabric", bench::bench_fabric}};
@@ -44,8 +45,8 @@ void describe(CLI::App& app, Arguments& arguments) {
   app.add_option("--json", arguments.json_path, "File to write the figures to");
   app.add_option(
       "--only", arguments.only,
-      "wake, acknowledge, allocation, reap-crowd, reap, exit, mapped, vfio-user, vfio-user-write, interpreter, idle or "
-      "fabric");
+      "wake, acknowledge, allocation, reap-crowd, reap, exit, mapped, vfio-user, vfio-user-write, batch, interpreter, "
+      "idle or fabric");
   app.add_flag("--quick", arguments.options.quick, "A few rounds, to see that everything runs");
   app.footer("Example:\n  warden-bench --only wake");
 }

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include <cstdio>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -70,20 +71,41 @@ class ReapBench {
     return sample;
   }
 
+  // What the card adds: from kill(2) to a session being closed whose card had to be cleaned first.
+  Result<Entry> measure_cleaning(int rounds) {
+    std::vector<double> cleaned_us;
+    Sample plain;
+    for (int round = 0; round < rounds; ++round) {
+      const auto cleaned = reap(0, [&] { return attach_and_use_card(host_->socket_path()); });
+      if (!cleaned) return std::unexpected(cleaned.error());
+      cleaned_us.push_back(cleaned->released_us);
+      if (auto ok = reaped({.records = 1}, plain); !ok) return std::unexpected(std::move(ok).error());
+    }
+    return Entry{"reap/kill-to-clean",      median(cleaned_us), "us", "released without anything on the card",
+                 median(plain.released_us), "for information"};
+  }
+
  private:
-  Status reaped(const Load& load, Sample& sample) {
-    const auto victim =
-        Victim::start(load.touched_mb, [&] { return attach_and_record(host_->socket_path(), load.records); });
+  struct Reaped {
+    double marked_us = 0, released_us = 0;
+  };
+  Result<Reaped> reap(std::size_t touched_mb, const std::function<bool()>& prepare) {
+    const auto victim = Victim::start(touched_mb, prepare);
     if (!victim) return std::unexpected(victim.error());
-    if (auto ok = host_->begin(1); !ok) return ok;
+    if (auto ok = host_->begin(1); !ok) return std::unexpected(std::move(ok).error());
     gap(kGapNs);
     const std::uint64_t begin_ns = victim->kill();
     // Asleep meanwhile, as the bare ways are.
-    if (auto ok = sleep_until_readable(victim->pidfd()); !ok) return ok;
+    if (auto ok = sleep_until_readable(victim->pidfd()); !ok) return std::unexpected(std::move(ok).error());
     const auto times = host_->end();
     if (!times) return std::unexpected(times.error());
-    sample.marked_us.push_back(us_between(begin_ns, times->marked_ns));
-    sample.released_us.push_back(us_between(begin_ns, times->released_ns));
+    return Reaped{us_between(begin_ns, times->marked_ns), us_between(begin_ns, times->released_ns)};
+  }
+  Status reaped(const Load& load, Sample& sample) {
+    const auto times = reap(load.touched_mb, [&] { return attach_and_record(host_->socket_path(), load.records); });
+    if (!times) return std::unexpected(times.error());
+    sample.marked_us.push_back(times->marked_us);
+    sample.released_us.push_back(times->released_us);
     return {};
   }
 
@@ -146,6 +168,9 @@ Result<Entries> bench_reap(const Options& options) {
       add_rows(load, *sample, entries);
     }
   }
+  auto cleaning = bench.measure_cleaning(options.quick ? 1 : 101);
+  if (!cleaning) return std::unexpected(std::move(cleaning).error());
+  entries.push_back(std::move(*cleaning));
   return entries;
 }
 

@@ -3,6 +3,9 @@
 #include "tests/bench/reap_host.h"
 
 #include <warden/allocation_ledger.h>
+#include <warden/death_actions.h>
+#include <warden/device.h>
+#include <warden/dma_buffer.h>
 
 #include <nlohmann/json.hpp>
 
@@ -106,6 +109,24 @@ bool attach_and_record(const std::string& socket_path, std::uint32_t record_coun
     if (!(*ledger)->record(0, AllocationKind::kDram, i, 4096, i)) return false;
   }
   return true;
+}
+
+bool attach_and_use_card(const std::string& socket_path) {
+  constexpr Tile kTile{.x = 1, .y = 1};
+  constexpr CardAddress kSoftReset{0xFFB121B0};
+  constexpr std::uint32_t kBriscRuns = 0x47000;
+  constexpr std::uint32_t kEndlessLoop = 0x0000006F;
+  constexpr std::size_t kDmaBytes = std::size_t{1} << 20;
+  auto session = Session::attach({.socket_path = socket_path});
+  if (!session) return false;
+  auto device = Device::open(*session, "0");
+  auto actions = DeathActions::open(*session);
+  if (!device || !actions) return false;
+  static auto kept = DmaBuffer::map(*device, kDmaBytes);  // these two until this process dies
+  static auto kept_actions = std::move(*actions);
+  return kept && kept_actions->write32(*device, kTile, {0x1000}, 1) &&
+         kept_actions->reset_cores(*device, kTile, kTensixCores) && device->write32(kTile, {0}, kEndlessLoop) &&
+         device->write32(kTile, kSoftReset, kBriscRuns);
 }
 
 }  // namespace warden::bench

@@ -53,5 +53,7 @@ class ReapHost {
 
 // In a client that is to die: attaches and records so many allocations. Its session lives as long as the process.
 [[nodiscard]] bool attach_and_record(const std::string& socket_path, std::uint32_t record_count);
+// The same, with something to be cleaned of it: a core that runs and is to be held, a word to be written, DMA memory.
+[[nodiscard]] bool attach_and_use_card(const std::string& socket_path);
 
 }  // namespace warden::bench
