@@ -16,7 +16,7 @@ constexpr std::uint32_t kWormholeTilesOfRow = 8;
 
 AllocationDevice device_of(const DeviceView& view) {
   if (view.chip != "wormhole" || view.state == shm::DeviceState::kLost) return {};
-  const auto fused_rows = static_cast<std::uint32_t>(view.harvested_row_count);
+  const auto fused_rows = static_cast<std::uint32_t>(view.harvested_rows.size());
   const std::uint32_t rows = fused_rows < kWormholeRows ? kWormholeRows - fused_rows : 0;
   return {kWormholeArch,    kWormholeDramChannels,      kWormholeDramChannelBytes,
           kWormholeL1Bytes, rows * kWormholeTilesOfRow, true};

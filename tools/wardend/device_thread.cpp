@@ -49,7 +49,7 @@ DeviceThread::~DeviceThread() {
 DeviceView DeviceThread::view() const {
   const std::scoped_lock lock(mutex_);
   DeviceView view{name_,   identity_.chip, identity_.board, state_,
-                  reason_, epoch_,         telemetry_,      identity_.harvested_rows.size()};
+                  reason_, epoch_,         telemetry_,      identity_.harvested_rows};
   if (view.chip.empty()) view.chip = "unknown";
   if (view.board.empty()) view.board = "unknown";
   if (gate_ != Gate::kOpen) view.state = shm::DeviceState::kResetting;

@@ -17,6 +17,7 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include <warden/result.h>
 
@@ -38,7 +39,7 @@ struct DeviceView {
   std::string reason;  // why it is failed or lost
   std::uint64_t epoch = 0;
   std::optional<chip::Telemetry> telemetry;
-  std::size_t harvested_row_count = 0;
+  std::vector<std::uint8_t> harvested_rows;  // NoC #0 rows y that are fused off
 };
 
 // Threads: any.

@@ -41,6 +41,7 @@ json device_entry(std::uint32_t index, const Devices& devices, const SessionTabl
                 {"state", to_string(view.state)},
                 {"reason", view.reason},
                 {"epoch", view.epoch},
+                {"harvested_rows", view.harvested_rows},
                 {"holders", holders_of(index, devices, sessions, broker)}};
   // Absent telemetry is null, never a number that looks measured.
   const auto& telemetry = view.telemetry;
