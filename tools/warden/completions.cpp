@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// See completions.h. An option whose type name reads "a|b|c" completes to these words.
+// See completions.h. An option whose type name reads "a|b|c" completes to these words. Commands may have commands of
+// their own: each is known by its path, "fabric traffic start".
 #include "tools/warden/completions.h"
 
 #include <fmt/format.h>
@@ -60,15 +61,41 @@ std::string zsh_value(const CLI::Option& option) {
   return fmt::format("{}:value:({})", option.get_items_expected_min() == 0 ? ":" : "", joined(words_of(option)));
 }
 
+// A command that may be typed, and what leads to it: " fabric", " fabric up".
+struct Command {
+  std::string path;
+  const CLI::App* app;
+};
+
+void add_commands(const CLI::App& app, const std::string& path, std::vector<Command>& commands) {
+  for (const CLI::App* command : subcommands_of(app)) {
+    commands.push_back({path + " " + command->get_name(), command});
+    add_commands(*command, commands.back().path, commands);
+  }
+}
+
+std::vector<Command> commands_of(const CLI::App& app) {
+  std::vector<Command> commands;
+  add_commands(app, "", commands);
+  return commands;
+}
+
+std::string paths_of(const CLI::App& app, const char* between) {
+  std::vector<std::string> paths;
+  for (const Command& command : commands_of(app)) paths.push_back("'" + command.path + "'");
+  return joined(paths, between);
+}
+
 }  // namespace
 
 std::string bash_completions(const CLI::App& app) {
   std::string cases;
   std::string values;
-  for (const CLI::App* command : subcommands_of(app)) {
-    auto words = flags_of(*command);
+  for (const auto& [path, command] : commands_of(app)) {
+    auto words = names_of(*command);
+    for (std::string& flag : flags_of(*command)) words.push_back(std::move(flag));
     for (const std::string& word : positional_words(*command)) words.push_back(word);
-    cases += fmt::format("    {}) words='{} --socket' ;;\n", command->get_name(), joined(words));
+    cases += fmt::format("    '{}') words='{} --socket' ;;\n", path, joined(words));
     for (const CLI::Option* option : command->get_options()) {
       const auto choices = words_of(*option);
       if (choices.empty() || option->get_lnames().empty()) continue;
@@ -84,7 +111,7 @@ std::string bash_completions(const CLI::App& app) {
       "      --) COMPREPLY=($(compgen -c -- \"$current\")); return ;;\n"
       "      --socket) ((i++)) ;;\n"
       "      -*) ;;\n"
-      "      *) command=${{command:-${{COMP_WORDS[i]}}}} ;;\n"
+      "      *) case \"$command ${{COMP_WORDS[i]}}\" in {}) command=\"$command ${{COMP_WORDS[i]}}\" ;; esac ;;\n"
       "    esac\n"
       "  done\n"
       "  case $command in\n"
@@ -94,53 +121,80 @@ std::string bash_completions(const CLI::App& app) {
       "  COMPREPLY=($(compgen -W \"$words\" -- \"$current\"))\n"
       "}}\n"
       "complete -F _warden warden\n",
-      joined(names_of(app)), joined(flags_of(app)), cases, values);
+      paths_of(app, "|"), joined(names_of(app)), joined(flags_of(app)), cases, values);
 }
 
-std::string zsh_completions(const CLI::App& app) {
+namespace {
+
+// ` '--json[Print JSON]' ...`: what _arguments of zsh wants to know of a command's options.
+std::string zsh_options(const CLI::App& app) {
+  std::string text;
+  for (const CLI::Option* option : app.get_options()) {
+    const auto choices = words_of(*option);
+    if (option->get_lnames().empty()) {
+      if (!choices.empty()) text += fmt::format(" '1:{}:({})'", option->get_name(true), joined(choices));
+      continue;
+    }
+    std::string description = shell_quoted(option->get_description());
+    description = description.substr(1, description.size() - 2);
+    text += fmt::format(" '--{}[{}]{}'", option->get_lnames().front(), description, zsh_value(*option));
+  }
+  return text;
+}
+
+// A function of zsh for the command, and one for each of its own: _warden_fabric_traffic.
+std::string zsh_function(const CLI::App& app, const std::string& name, const std::string& options) {
+  if (subcommands_of(app).empty()) return fmt::format("{}() {{\n  _arguments{}\n}}\n", name, options);
+  std::string functions;
   std::string described;
   std::string cases;
   for (const CLI::App* command : subcommands_of(app)) {
+    const std::string function = name + "_" + command->get_name();
+    functions += zsh_function(*command, function, zsh_options(*command));
     described += fmt::format("    {}\n", shell_quoted(command->get_name() + " " + command->get_description())
                                              .replace(1 + command->get_name().size(), 1, ":"));
-    cases += fmt::format("        {}) _arguments", command->get_name());
-    for (const CLI::Option* option : command->get_options()) {
-      const auto choices = words_of(*option);
-      if (option->get_lnames().empty()) {
-        if (!choices.empty()) cases += fmt::format(" '1:{}:({})'", option->get_name(true), joined(choices));
-        continue;
-      }
-      std::string description = shell_quoted(option->get_description());
-      description = description.substr(1, description.size() - 2);
-      cases += fmt::format(" '--{}[{}]{}'", option->get_lnames().front(), description, zsh_value(*option));
-    }
-    cases += " ;;\n";
+    cases += fmt::format("        {}) {} ;;\n", command->get_name(), function);
   }
-  return fmt::format(
-      "#compdef warden\n"
-      "_warden() {{\n"
-      "  local -a commands=(\n{}  )\n"
-      "  local state line\n"
-      "  _arguments -C '--socket[Socket of wardend]:path:_files' '--help' '--version' '1:command:->command' "
-      "'*::argument:->argument'\n"
-      "  case $state in\n"
-      "    command) _describe command commands ;;\n"
-      "    argument)\n"
-      "      case ${{words[1]}} in\n{}      esac ;;\n"
-      "  esac\n"
-      "}}\n"
-      "_warden \"$@\"\n",
-      described, cases);
+  return functions + fmt::format(
+                         "{}() {{\n"
+                         "  local -a commands=(\n{}  )\n"
+                         "  local state line\n"
+                         "  _arguments -C{} '1:command:->command' '*::argument:->argument'\n"
+                         "  case $state in\n"
+                         "    command) _describe command commands ;;\n"
+                         "    argument)\n"
+                         "      case ${{words[1]}} in\n{}      esac ;;\n"
+                         "  esac\n"
+                         "}}\n",
+                         name, described, options, cases);
+}
+
+}  // namespace
+
+std::string zsh_completions(const CLI::App& app) {
+  return "#compdef warden\n" +
+         zsh_function(app, "_warden", " '--socket[Socket of wardend]:path:_files' '--help' '--version'") +
+         "_warden \"$@\"\n";
 }
 
 std::string fish_completions(const CLI::App& app) {
-  std::string text = "# fish completion for warden\ncomplete -c warden -f\n";
-  text += "complete -c warden -l socket -r -F -d 'Socket of wardend'\n";
-  for (const CLI::App* command : subcommands_of(app)) {
-    text += fmt::format("complete -c warden -n __fish_use_subcommand -a {} -d {}\n", command->get_name(),
-                        shell_quoted(command->get_description()));
-    const std::string condition =
-        fmt::format("complete -c warden -n '__fish_seen_subcommand_from {}'", command->get_name());
+  std::string text = fmt::format(
+      "# fish completion for warden\n"
+      "# Whether this command has been typed so far.\n"
+      "function __warden_at\n"
+      "    set -l path ''\n"
+      "    for word in (commandline -opc)[2..]\n"
+      "        contains -- \"$path $word\" {}; and set path \"$path $word\"\n"
+      "    end\n"
+      "    test \"$path\" = \"$argv[1]\"\n"
+      "end\n"
+      "complete -c warden -f\n"
+      "complete -c warden -l socket -r -F -d 'Socket of wardend'\n",
+      paths_of(app, " "));
+  for (const auto& [path, command] : commands_of(app)) {
+    text += fmt::format("complete -c warden -n \"__warden_at '{}'\" -a {} -d {}\n", path.substr(0, path.rfind(' ')),
+                        command->get_name(), shell_quoted(command->get_description()));
+    const std::string condition = fmt::format("complete -c warden -n \"__warden_at '{}'\"", path);
     for (const CLI::Option* option : command->get_options()) {
       const auto choices = words_of(*option);
       if (option->get_lnames().empty()) {
