@@ -28,6 +28,7 @@ void add_devices_command(CLI::App& app, Context& context);
 void add_reset_command(CLI::App& app, Context& context);
 void add_listen_command(CLI::App& app, Context& context);
 void add_events_command(CLI::App& app, Context& context);
+void add_fabric_command(CLI::App& app, Context& context);
 void add_sessions_command(CLI::App& app, Context& context);
 void add_status_command(CLI::App& app, Context& context);
 void add_peek_command(CLI::App& app, Context& context);

@@ -19,6 +19,7 @@ constexpr const char* kFooter =
     "  warden reset --reason 'new firmware'        reset all cards, everybody told before\n"
     "  warden listen --on-reset pause -- ./train   pause any program around resets\n"
     "  warden events                               watch what happens\n"
+    "  warden fabric up                            start routers between the cards\n"
     "\n"
     "wardend is found at --socket, else $WARDEN_SOCKET, else /run/warden/warden.sock.\n"
     "Exit status: 0 it was done, 1 it was not, 2 it was not understood.";
@@ -43,10 +44,15 @@ std::optional<int> parse(CLI::App& app, std::vector<std::string> arguments, cons
   } catch (const CLI::Success& success) {  // --help, --version
     return app.exit(success) == 0 ? kExitOk : kExitFailed;
   } catch (const CLI::ParseError& error) {
-    const auto commands = app.get_subcommands();
-    const std::string typed = commands.empty() ? "warden" : "warden " + commands.front()->get_name();
-    const auto unknown = app.remaining();
-    const bool no_command = commands.empty() && !unknown.empty();
+    std::string typed = "warden";
+    const CLI::App* last = &app;
+    while (!last->get_subcommands().empty()) {
+      last = last->get_subcommands().front();
+      typed += " " + last->get_name();
+    }
+    const auto unknown = app.remaining(true);
+    const bool takes_commands = !last->get_subcommands([](const CLI::App*) { return true; }).empty();
+    const bool no_command = takes_commands && !unknown.empty() && !unknown.front().starts_with('-');
     const std::string problem = no_command ? fmt::format("there is no command '{}'", unknown.front()) : error.what();
     fmt::print(stderr, "warden: {} (see '{} --help')\n", problem, typed);
     return kExitUsage;
@@ -74,6 +80,7 @@ int run(int argc, char** argv) {
   add_reset_command(app, context);
   add_listen_command(app, context);
   add_events_command(app, context);
+  add_fabric_command(app, context);
   add_peek_command(app, context);
   add_poke_command(app, context);
   add_completions_command(app, context);
