@@ -34,6 +34,15 @@ TEST(CliAlone, SaysWhatToStart) {
                                                           {"status", "--json"},
                                                           {"reset"},
                                                           {"events"},
+                                                          {"fabric", "up"},
+                                                          {"fabric", "status"},
+                                                          {"fabric", "topology"},
+                                                          {"fabric", "topology", "--manifest"},
+                                                          {"fabric", "pause"},
+                                                          {"fabric", "recover", "--undo"},
+                                                          {"fabric", "traffic"},
+                                                          {"fabric", "traffic", "start"},
+                                                          {"fabric", "traffic", "stop"},
                                                           {"peek", "0", "1,1", "0"},
                                                           {"poke", "0", "1,1", "0", "0"},
                                                           {"listen", "--on-reset", "pause"},
@@ -75,6 +84,20 @@ TEST(CliAlone, RefusesBadUsage) {
                                                           {"peek", "0", "1,1", "here"},
                                                           {"poke", "0", "1,1", "0"},
                                                           {"poke", "0", "1,1", "0", "0x100000000"},
+                                                          {"fabric"},
+                                                          {"fabric", "down"},
+                                                          {"fabric", "status", "extra"},
+                                                          {"fabric", "pause", "--channel", "e4"},
+                                                          {"fabric", "pause", "--device", "0", "--channel", "e16"},
+                                                          {"fabric", "pause", "--device", "0", "--edge", "0-1"},
+                                                          {"fabric", "recover"},
+                                                          {"fabric", "recover", "--undo", "--finish"},
+                                                          {"fabric", "topology", "--svg", "-", "--json"},
+                                                          {"fabric", "traffic", "begin"},
+                                                          {"fabric", "traffic", "start", "--from", "0"},
+                                                          {"fabric", "traffic", "start", "--size", "20"},
+                                                          {"fabric", "traffic", "start", "--rate", "0"},
+                                                          {"fabric", "traffic", "start", "--pattern", "star"},
                                                           {"completions"},
                                                           {"completions", "tcsh"}};
   for (const auto& command : commands) {
@@ -88,11 +111,34 @@ TEST(CliAlone, RefusesBadUsage) {
 // Every command explains itself with examples; version and help are successes.
 TEST(CliAlone, Helps) {
   const Host nobody;
-  for (const char* command :
-       {"devices", "sessions", "allocs", "status", "reset", "listen", "events", "peek", "poke", "completions"}) {
-    Process warden = nobody.run("warden", {command, "--help"});
+  const std::vector<std::vector<std::string>> commands = {{"devices"},
+                                                          {"sessions"},
+                                                          {"allocs"},
+                                                          {"status"},
+                                                          {"reset"},
+                                                          {"listen"},
+                                                          {"events"},
+                                                          {"fabric"},
+                                                          {"fabric", "up"},
+                                                          {"fabric", "status"},
+                                                          {"fabric", "topology"},
+                                                          {"fabric", "pause"},
+                                                          {"fabric", "resume"},
+                                                          {"fabric", "drain"},
+                                                          {"fabric", "recover"},
+                                                          {"fabric", "traffic"},
+                                                          {"fabric", "traffic", "start"},
+                                                          {"fabric", "traffic", "watch"},
+                                                          {"fabric", "traffic", "status"},
+                                                          {"fabric", "traffic", "stop"},
+                                                          {"peek"},
+                                                          {"poke"},
+                                                          {"completions"}};
+  for (std::vector<std::string> command : commands) {
+    command.emplace_back("--help");
+    Process warden = nobody.run("warden", command);
     EXPECT_EQ(warden.wait(), 0);
-    EXPECT_THAT(warden.out(), HasSubstr("Examples:\n  ")) << command;
+    EXPECT_THAT(warden.out(), HasSubstr("Examples:\n  ")) << json(command);
   }
   Process version = nobody.run("warden", {"--version"});
   EXPECT_EQ(version.wait(), 0);

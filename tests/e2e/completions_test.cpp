@@ -18,22 +18,28 @@ TEST(Completions, Bash) {
     complete_words warden reset --on-t
     complete_words warden reset --on-timeout ''
     complete_words warden allocs --l
-    complete_words warden completions f)";
+    complete_words warden completions f
+    complete_words warden fabric to
+    complete_words warden fabric traffic sto
+    complete_words warden fabric traffic start --pattern r
+    complete_words warden fabric status --pr)";
   Process bash({"bash", "-c", script, "bash", kWarden});
   EXPECT_EQ(bash.wait(), 0) << bash.output();
-  EXPECT_EQ(bash.out(), "reset\n--on-timeout\nproceed abort kill\n--leaks\nfish\n");
+  EXPECT_EQ(bash.out(), "reset\n--on-timeout\nproceed abort kill\n--leaks\nfish\ntopology\nstop\nring\n--probe\n");
 }
 
 TEST(Completions, Fish) {
   const std::string script = R"($argv[1] completions fish | source
-    for line in 'warden re' 'warden reset --on-t' 'warden reset --on-timeout ' 'warden allocs --l' 'warden completions f'
+    for line in 'warden re' 'warden reset --on-t' 'warden reset --on-timeout ' 'warden allocs --l' 'warden completions f' \
+                'warden fabric to' 'warden fabric traffic sto' 'warden fabric traffic start --pattern r' 'warden fabric status --pr'
         complete -C $line | string replace -r '\t.*' ''
     end
     true)";
   Process fish({"fish", "--no-config", "-c", script, kWarden});
   ASSERT_NE(fish.wait(), 127) << "fish is not installed (package fish)";
   EXPECT_EQ(fish.wait(), 0) << fish.output();
-  EXPECT_EQ(fish.out(), "reset\n--on-timeout\nabort\nkill\nproceed\n--leaks\nfish\n") << fish.output();
+  EXPECT_EQ(fish.out(), "reset\n--on-timeout\nabort\nkill\nproceed\n--leaks\nfish\ntopology\nstop\nring\n--probe\n")
+      << fish.output();
 }
 
 // zsh completes for somebody who types, alone: on a terminal of its own, in which `warden` says how it was called.
@@ -46,7 +52,8 @@ TEST(Completions, Zsh) {
     zpty -w shell "PS1=; stty -echo; fpath=($2 \$fpath); autoload -Uz compinit; compinit -u -D;" \
                   'warden() { print -r -- "[$*]" }; print ready'
     zpty -r shell out '*ready*' || exit 5
-    for line in 're' 'reset --on-t' 'reset --on-timeout k' 'allocs --l' 'completions f'; do
+    for line in 're' 'reset --on-t' 'reset --on-timeout k' 'allocs --l' 'completions f' \
+                'fabric to' 'fabric traffic sto' 'fabric traffic start --pattern r' 'fabric status --pr'; do
       zpty -w -n shell "warden $line"$'\t\n'
       zpty -r shell out '*\[*\]*' || exit 6
       print -r -- "${${out##*\[}%%\]*}"
@@ -55,7 +62,9 @@ TEST(Completions, Zsh) {
   Process zsh({"zsh", "-f", "-c", script, "zsh", kWarden, directory.path()});
   ASSERT_NE(zsh.wait(), 127) << "zsh is not installed (package zsh)";
   EXPECT_EQ(zsh.wait(), 0) << zsh.output();
-  EXPECT_EQ(zsh.out(), "reset\nreset --on-timeout\nreset --on-timeout kill\nallocs --leaks\ncompletions fish\n");
+  EXPECT_EQ(zsh.out(),
+            "reset\nreset --on-timeout\nreset --on-timeout kill\nallocs --leaks\ncompletions fish\n"
+            "fabric topology\nfabric traffic stop\nfabric traffic start --pattern ring\nfabric status --probe\n");
 }
 
 }  // namespace

@@ -25,8 +25,9 @@ struct UpOptions {
 
 // Whether the routers may be started: none runs, or they are to be replaced.
 Status make_room(fabric::ControlPlane& fabric, bool force) {
+  if (force) return {};
   const auto attached = fabric.attach();
-  if (force || (!attached && attached.error().code == Code::kNotFound)) return {};
+  if (!attached && attached.error().code == Code::kNotFound) return {};
   if (!attached) return attached;
   return fail(Code::kBusy, fmt::format("{} run already: --force starts them anew, and loses what they carry",
                                        counted(fabric.routers().size(), "router")));
