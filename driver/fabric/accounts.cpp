@@ -11,7 +11,6 @@ namespace warden::fabric {
 namespace {
 
 using Counts = std::array<std::uint32_t, kernels::kNodesMax>;
-constexpr CardAddress kAdmitted = in_router(offsetof(kernels::RouterBlock, admitted));
 constexpr CardAddress kDelivered = in_router(offsetof(kernels::RouterBlock, delivered));
 constexpr CardAddress kCounters = in_router(offsetof(kernels::RouterBlock, counters));
 

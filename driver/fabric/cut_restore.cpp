@@ -6,10 +6,10 @@
 
 #include "driver/fabric/cut.h"
 #include "driver/fabric/cut_links.h"
-#include "driver/fabric/holds.h"
 #include "driver/fabric/loader.h"
 #include "driver/fabric/patience.h"
 #include "driver/fabric/router_memory.h"
+#include "driver/fabric/turns.h"
 
 namespace warden::fabric {
 namespace {

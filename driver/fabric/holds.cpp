@@ -5,18 +5,14 @@
 #include <algorithm>
 #include <array>
 
-#include "driver/fabric/patience.h"
 #include "driver/fabric/router_memory.h"
+#include "driver/fabric/turns.h"
 
 namespace warden::fabric {
 namespace {
 
 using Admissions = std::array<std::uint32_t, kernels::kNodesMax>;
 constexpr CardAddress kAdmit = in_router(offsetof(kernels::RouterBlock, admit));
-constexpr CardAddress kAdmitted = in_router(offsetof(kernels::RouterBlock, admitted));
-constexpr CardAddress kProbe = in_router(offsetof(kernels::RouterBlock, probe));
-constexpr CardAddress kProbeAnswer =
-    in_router(offsetof(kernels::RouterBlock, counters) + offsetof(kernels::RouterCounters, probe_answer));
 
 Result<Admissions> read_admissions(const ControlPlane& fabric, const Router& router) {
   return read_struct<Admissions>(fabric.card(router), router.tile, kAdmit);
@@ -52,10 +48,6 @@ bool is_clear(const ControlPlane& fabric, const Router& router, std::uint32_t de
   return std::ranges::all_of(
       *path, [&](const Paths::Hop& hop) { return running.contains(hop.out) && running.contains(hop.in); });
 }
-
-}  // namespace
-
-namespace {
 
 using Entries = std::set<std::pair<RouterId, std::uint32_t>>;  // a router's admission to a destination
 
@@ -159,33 +151,6 @@ std::vector<RouterId> holding_routers(const ControlPlane& fabric) {
     if (std::ranges::count(*admissions, kernels::kAdmitHeld) != 0) holding.push_back(router.id);
   }
   return holding;
-}
-
-std::vector<RouterId> await_turn(const ControlPlane& fabric, RouterSpan routers, std::chrono::milliseconds timeout) {
-  struct Asked {
-    const Router* router;
-    std::uint32_t probe;
-  };
-  std::vector<RouterId> silent;
-  std::vector<Asked> asked;
-  for (const Router* router : routers) {
-    const auto probe = fabric.card(*router).read32(router->tile, kProbe);
-    if (probe && fabric.card(*router).write32(router->tile, kProbe, *probe + 1)) {
-      asked.push_back({router, *probe + 1});
-    } else {
-      silent.push_back(router->id);
-    }
-  }
-  Patience patience(timeout);
-  const auto has_answered = [&](const Asked& one) {
-    const auto answer = fabric.card(*one.router).read32(one.router->tile, kProbeAnswer);
-    return answer && *answer == one.probe;
-  };
-  do {
-    std::erase_if(asked, has_answered);
-  } while (!asked.empty() && patience.again());
-  for (const Asked& one : asked) silent.push_back(one.router->id);
-  return silent;
 }
 
 }  // namespace warden::fabric

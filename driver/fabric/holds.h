@@ -31,8 +31,4 @@ struct ClosedPairs {
 // Which routers hold packets for some destinations.
 [[nodiscard]] std::vector<RouterId> holding_routers(const ControlPlane& fabric);
 
-// All of them have gone through a turn since everything written before: gives those that did not in time.
-[[nodiscard]] std::vector<RouterId> await_turn(const ControlPlane& fabric, RouterSpan routers,
-                                               std::chrono::milliseconds timeout);
-
 }  // namespace warden::fabric

@@ -19,9 +19,6 @@ const char* to_string(Health health) noexcept {
 }
 
 Diagnosis FabricRouterStateManager::probe(const Router& router, std::chrono::milliseconds patience_time) const {
-  constexpr CardAddress kProbe = in_router(offsetof(kernels::RouterBlock, probe));
-  constexpr CardAddress kAnswer =
-      in_router(offsetof(kernels::RouterBlock, counters) + offsetof(kernels::RouterCounters, probe_answer));
   Diagnosis diagnosis;
   Card& card = fabric_->card(router);
   const auto unreachable = [&](Error error) {
@@ -40,7 +37,7 @@ Diagnosis FabricRouterStateManager::probe(const Router& router, std::chrono::mil
   Patience patience(patience_time);
   std::uint32_t answer = 0;
   do {
-    auto read = card.read32(router.tile, kAnswer);
+    auto read = card.read32(router.tile, kProbeAnswer);
     if (!read) return unreachable(std::move(read).error());
     answer = *read;
   } while (answer != *probe + 1 && patience.again());

@@ -44,6 +44,11 @@ inline constexpr CardAddress kStateWord =
 inline constexpr CardAddress kCommandWord =
     in_router(offsetof(kernels::RouterBlock, state) + offsetof(kernels::RouterStateBlock, command));
 
+inline constexpr CardAddress kAdmitted = in_router(offsetof(kernels::RouterBlock, admitted));
+inline constexpr CardAddress kProbe = in_router(offsetof(kernels::RouterBlock, probe));
+inline constexpr CardAddress kProbeAnswer =
+    in_router(offsetof(kernels::RouterBlock, counters) + offsetof(kernels::RouterCounters, probe_answer));
+
 [[nodiscard]] constexpr CardAddress lane_address(std::uint32_t lane) noexcept {
   return in_router(offsetof(kernels::RouterBlock, lanes) + lane * sizeof(kernels::LaneBlock));
 }

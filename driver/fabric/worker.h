@@ -16,9 +16,10 @@
 
 namespace warden::fabric {
 
-inline constexpr std::uint32_t WORKER_KEEP_RUNNING =
-    kernels::kWorkerKeepRunning;                                            // NOLINT(readability-identifier-naming)
-inline constexpr std::uint32_t WORKER_TEARDOWN = kernels::kWorkerTeardown;  // NOLINT(readability-identifier-naming)
+// NOLINTBEGIN(readability-identifier-naming): tt-metal's names
+inline constexpr std::uint32_t WORKER_KEEP_RUNNING = kernels::kWorkerKeepRunning;
+inline constexpr std::uint32_t WORKER_TEARDOWN = kernels::kWorkerTeardown;
+// NOLINTEND(readability-identifier-naming)
 
 // Addresses in the L1 of the worker's tile.
 struct WorkerMemoryLayout {

@@ -6,9 +6,9 @@
 
 #include <algorithm>
 
-#include "driver/fabric/holds.h"
 #include "driver/fabric/patience.h"
 #include "driver/fabric/router_memory.h"
+#include "driver/fabric/turns.h"
 
 namespace warden::fabric {
 namespace {

@@ -81,6 +81,13 @@ TEST_F(FabricControl, Attach) {
     EXPECT_EQ(other->routers()[i].peer, fabric_->routers()[i].peer);
     EXPECT_EQ(other->routers()[i].tile, fabric_->routers()[i].tile);
     EXPECT_EQ(other->routers()[i].direction, fabric_->routers()[i].direction);
+    EXPECT_EQ(other->routers()[i].peer_number, fabric_->routers()[i].peer_number);
+    for (std::uint32_t to = 0; to < 4; ++to) {
+      const auto path = other->paths().from(other->routers()[i].id, to);
+      const auto known = fabric_->paths().from(other->routers()[i].id, to);
+      ASSERT_EQ(path.has_value(), known.has_value());
+      EXPECT_EQ(path ? path->size() : 0, known ? known->size() : 0);
+    }
   }
   EXPECT_THAT(other->remarks(), IsEmpty());
   EXPECT_EQ(other->devices(0), fabric_->devices(0));
@@ -300,7 +307,7 @@ TEST_F(FabricControl, Manifest) {
   for (const auto& router : manifest->at("routers")) {
     const Tile tile{.x = router.at("tile").at(0), .y = router.at("tile").at(1)};
     Card& card = *fabric_->cards()[router.at("device")];
-    EXPECT_EQ(card.name(), router.at("card"));
+    EXPECT_EQ(card.name(), router.at("card").get<std::string>());
     EXPECT_EQ(card.read32(tile, {router.at("state_address")}), 1U);
     EXPECT_EQ(card.read32(tile, {router.at("command_address")}), 0U);
     const auto telemetry = read_struct<kernels::RouterTelemetry>(card, tile, {router.at("telemetry_address")});

@@ -4,6 +4,8 @@
 
 #include <stdexcept>
 
+#include "driver/fabric/patience.h"
+
 namespace warden::fabric::testing {
 namespace {
 
@@ -14,22 +16,31 @@ std::vector<std::string> with_board(unsigned rows, unsigned columns, std::vector
 
 }  // namespace
 
-Mesh::Mesh(unsigned rows, unsigned columns, std::vector<std::string> options)
-    : simulator_(with_board(rows, columns, std::move(options))) {
+Chips open_chips(const warden::testing::Simulator& simulator, std::size_t count) {
   constexpr vfio::OpenOptions kPatient{.request_timeout_ms = 60'000};
-  for (unsigned number = 0; number < rows * columns; ++number) {
-    auto device = vfio::open(simulator_.device_name(static_cast<int>(number)), kPatient);
+  Chips chips;
+  for (std::size_t number = 0; number < count; ++number) {
+    Patience patience(std::chrono::seconds(60));
+    auto device = vfio::open(simulator.device_name(static_cast<int>(number)), kPatient);
+    while (!device && device.error().code == Code::kBusy && patience.again()) {
+      device = vfio::open(simulator.device_name(static_cast<int>(number)), kPatient);
+    }
     if (!device) throw std::runtime_error(device.error().message);
     auto chip = chip::open(std::move(*device));
     if (!chip) throw std::runtime_error(chip.error().message);
-    chips_.push_back(std::move(*chip));
+    chips.push_back(std::move(*chip));
   }
+  return chips;
 }
 
-std::unique_ptr<ControlPlane> Mesh::control_plane() const {
+std::unique_ptr<ControlPlane> control_plane_of(const Chips& chips) {
   std::vector<std::unique_ptr<Card>> cards;
-  for (const auto& chip : chips_) cards.push_back(std::make_unique<ChipCard>(*chip));
+  for (const auto& chip : chips) cards.push_back(std::make_unique<ChipCard>(*chip));
   return std::make_unique<ControlPlane>(std::move(cards));
 }
+
+Mesh::Mesh(unsigned rows, unsigned columns, std::vector<std::string> options)
+    : simulator_(with_board(rows, columns, std::move(options))),
+      chips_(open_chips(simulator_, std::size_t{rows} * columns)) {}
 
 }  // namespace warden::fabric::testing

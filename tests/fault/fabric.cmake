@@ -4,3 +4,5 @@ warden_add_test(test_fabric_soak SOURCES ${CMAKE_CURRENT_LIST_DIR}/fabric_soak_t
                 TIMEOUT 600)
 warden_add_test(test_fabric_broken SOURCES ${CMAKE_CURRENT_LIST_DIR}/fabric_broken_test.cpp LIBS warden_test_fabric
                 TIMEOUT 300)
+warden_add_test(test_fabric_kill SOURCES ${CMAKE_CURRENT_LIST_DIR}/fabric_kill_test.cpp LIBS warden_test_fabric
+                TIMEOUT 300)
