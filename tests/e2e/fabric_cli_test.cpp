@@ -154,6 +154,28 @@ TEST_F(FabricCli, CarriesTraffic) {
   EXPECT_THAT(fabric({"traffic", "stop"}).out, HasSubstr("no traffic to stop"));
 }
 
+// Two operators at once, each with an edge of their own, and a third one who looks: nobody's command undoes another's,
+// and no packet is lost.
+TEST_F(FabricCli, HasManyControllers) {
+  ASSERT_EQ(fabric({"up"}).status, 0);
+  ASSERT_EQ(fabric({"traffic", "start", "--pattern", "all"}).status, 0);
+  constexpr int kRounds = 10;
+  for (int round = 0; round < kRounds; ++round) {
+    for (const char* command : {"pause", "resume"}) {
+      Process one = host_.run("warden", {"fabric", command, "--edge", "0,0-1,0"});
+      Process other = host_.run("warden", {"fabric", command, "--edge", "0,0-0,1"});
+      const json seen = fabric({"status", "--json"}).parsed();
+      ASSERT_TRUE(seen.is_object());
+      EXPECT_TRUE(seen.at("condition").at("unreadable").empty()) << seen;
+      EXPECT_EQ(one.wait(), 0) << one.output();
+      EXPECT_EQ(other.wait(), 0) << other.output();
+      EXPECT_EQ(count("PAUSED"), command == std::string("pause") ? 4U : 0U);
+    }
+  }
+  EXPECT_EQ(fabric({"status"}).status, 0);
+  expect_stopped(good({"traffic", "stop"}), std::size_t{kChips} * (kChips - 1));
+}
+
 // One flow of so many packets of this size, at a rate, between two devices: exactly these arrive.
 TEST_F(FabricCli, SendsWhatWasAsked) {
   ASSERT_EQ(fabric({"up"}).status, 0);
