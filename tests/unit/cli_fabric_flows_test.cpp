@@ -68,6 +68,19 @@ TEST(Flows, OutliveTheirGenerators) {
               testing::ContainsRegex("2:\\(1,1\\) tile 3,11 +2:\\(3,0\\) tile 2,5 +gone +- +7"));
 }
 
+// A generator sends until it is complete or refused, and not while its core is in reset.
+TEST(Flows, KnowWhoSends) {
+  Flow one = flow(0, 10);
+  EXPECT_TRUE(one.is_sending());
+  one.sender->held = true;
+  EXPECT_FALSE(one.is_sending());
+  one.sender->held = false;
+  one.sender->status = kernels::WorkerStatus::kComplete;
+  EXPECT_FALSE(one.is_sending());
+  one.sender.reset();
+  EXPECT_FALSE(one.is_sending());
+}
+
 // Each thing that must not happen to a packet is an error; that some are on their way is none.
 TEST(Flows, KnowErrors) {
   Traffic good;

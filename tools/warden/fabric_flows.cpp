@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "driver/fabric/soft_reset.h"
 #include "tools/warden/duration.h"
 #include "tools/warden/terminal.h"
 
@@ -43,6 +44,7 @@ Flow flow_of(const fabric::ControlPlane& fabric, const fabric::Worker& generator
 
 const char* status_text(const Flow& flow) {
   if (!flow.sender) return "gone";
+  if (flow.sender->held) return "held";
   switch (flow.sender->status) {
     case kernels::WorkerStatus::kLoaded: return "starting";
     case kernels::WorkerStatus::kRunning: return "running";
@@ -68,6 +70,11 @@ std::optional<std::uint32_t> Flow::on_the_way() const {
   if (!sender) return std::nullopt;
   if (!sink) return sender->sent;
   return sender->first_sequence + sender->sent - sink->next_sequence;
+}
+
+bool Flow::is_sending() const {
+  return sender && !sender->held && sender->status != kernels::WorkerStatus::kComplete &&
+         sender->status != kernels::WorkerStatus::kRefused;
 }
 
 bool Flow::has_errors() const {
@@ -128,7 +135,10 @@ Result<Traffic> read_traffic(const fabric::ControlPlane& fabric) {
     const auto block = fabric::read_generator(fabric, worker);
     if (!block) return wrap(block.error(), to_string(worker));
     traffic.generators.push_back(worker);
+    const auto held = fabric::brisc_is_held(*fabric.cards()[worker.card], worker.tile);
+    if (!held) return wrap(held.error(), to_string(worker));
     traffic.flows.push_back(flow_of(fabric, worker, *block));
+    traffic.flows.back().sender->held = *held;
   }
   for (std::size_t i = 0; i < blocks.size(); ++i) {
     add_sink(traffic.flows, traffic.sinks[i], blocks[i], columns_of(fabric, traffic.sinks[i].node.mesh_id));

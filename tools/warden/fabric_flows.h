@@ -21,6 +21,7 @@ struct SentCount {
   std::uint32_t first_sequence = 0;
   std::uint32_t sent = 0;
   std::uint32_t delayed = 0;  // found no room at first
+  bool held = false;          // its core is in reset: who started or took it away was killed
 };
 
 struct ReceivedCount {
@@ -42,6 +43,7 @@ struct Flow {
 
   // Sent and not arrived; nothing when the generator is gone.
   [[nodiscard]] std::optional<std::uint32_t> on_the_way() const;
+  [[nodiscard]] bool is_sending() const;  // or about to
   [[nodiscard]] bool has_errors() const;
 };
 

@@ -3,10 +3,12 @@
 // any point, the next one goes on from there: what is still attached is found on the cards.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <thread>
 
+#include "driver/fabric/router_state_manager.h"
 #include "driver/fabric/worker.h"
 #include "tools/warden/fabric_attach.h"
 #include "tools/warden/fabric_commands.h"
@@ -41,10 +43,7 @@ class Stopping {
     for (const fabric::Worker& generator : traffic->generators) {
       note(fabric::signal_worker_teardown(fabric_, generator));
     }
-    for (const fabric::Worker& generator : traffic->generators) {
-      note(fabric::wait_for_worker_complete(fabric_, generator, time_left()));
-    }
-    auto arrived = await_arrival();
+    auto arrived = await_end();
     if (!arrived) return std::unexpected(arrived.error());
     // A generator that is not done, or a sink that awaits packets, stays: taken away, it would leave packets behind
     // that nobody counts.
@@ -63,33 +62,31 @@ class Stopping {
   void note(const Status& status) {
     if (!status) problems_.push_back(status.error().message);
   }
-  [[nodiscard]] std::chrono::milliseconds time_left() const {
-    return std::max(std::chrono::milliseconds(0),
-                    std::chrono::duration_cast<std::chrono::milliseconds>(deadline_ - Clock::now()));
-  }
-  [[nodiscard]] Result<Traffic> await_arrival() {
+  // Until no generator runs and nothing is on its way.
+  [[nodiscard]] Result<Traffic> await_end() {
     for (;;) {
       const bool is_last = Clock::now() >= deadline_;
       auto traffic = read_traffic(fabric_);
-      if (!traffic || traffic->has_arrived()) return traffic;
-      if (is_last || !problems_.empty()) {
+      if (!traffic || (running_in(*traffic) == 0 && traffic->has_arrived())) return traffic;
+      if (is_last) {
         problems_.push_back(missing_text(*traffic));
         return traffic;
       }
       std::this_thread::sleep_for(kPollInterval);
     }
   }
-  static std::string missing_text(const Traffic& traffic) {
-    std::string text;
-    for (const Flow& flow : traffic.flows) {
-      const std::uint32_t missing = flow.on_the_way().value_or(0);
-      if (missing == 0) continue;
-      text += fmt::format("{}{} of {} from {} to {}", text.empty() ? "" : ", ", missing, flow.sender->sent,
-                          to_string(flow.source), to_string(flow.destination));
-    }
-    return fmt::format(
-        "packets did not arrive in time: {}; 'warden fabric status' says whether the routers run, then stop again",
-        text);
+  static std::size_t running_in(const Traffic& traffic) {
+    return static_cast<std::size_t>(std::ranges::count_if(traffic.flows, &Flow::is_sending));
+  }
+  [[nodiscard]] std::string missing_text(const Traffic& traffic) {
+    std::uint64_t missing = 0;
+    for (const Flow& flow : traffic.flows) missing += flow.on_the_way().value_or(0);
+    const auto not_running = fabric::FabricRouterStateManager(fabric_).examine().not_running;
+    return fmt::format("{} not done, {} not arrived in time: {}", counted(running_in(traffic), "generator"),
+                       counted(missing, "packet"),
+                       not_running.empty() ? "'warden fabric status --probe' says which router hangs"
+                                           : fmt::format("{} paused: 'warden fabric resume', then stop again",
+                                                         counted(not_running.size(), "router")));
   }
 
   fabric::ControlPlane& fabric_;
