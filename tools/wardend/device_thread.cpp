@@ -61,6 +61,11 @@ std::uint64_t DeviceThread::epoch() const {
   return epoch_;
 }
 
+std::vector<std::uint8_t> DeviceThread::harvested_rows() const {
+  const std::scoped_lock lock(mutex_);
+  return identity_.harvested_rows;
+}
+
 Result<std::uint64_t> DeviceThread::open() const {
   const std::scoped_lock lock(mutex_);
   if (gate_ != Gate::kOpen) {

@@ -57,6 +57,7 @@ class DeviceThread final : public ResetTarget {
   [[nodiscard]] const std::string& name() const noexcept { return name_; }
   [[nodiscard]] DeviceView view() const;
   [[nodiscard]] std::uint64_t epoch() const;
+  [[nodiscard]] std::vector<std::uint8_t> harvested_rows() const;
 
   // Whether a session may open the device now; answers the epoch.
   [[nodiscard]] Result<std::uint64_t> open() const;

@@ -219,7 +219,7 @@ bool ResetQueue::is_wanted(const Ticket& ticket) {
 
 // Called with the lock held.
 void ResetQueue::begin(const Ticket& ticket) {
-  TransactionParts parts{host_, parts_.sources, {}, ticket.external};
+  TransactionParts parts{host_, parts_.sources, {}, ticket.external, &parts_.fabric};
   for (const ResetDevice& device : ticket.order.devices) {
     parts.targets.push_back(&parts_.world.devices.at(device.index));
   }

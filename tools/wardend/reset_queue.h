@@ -33,6 +33,7 @@ class ResetQueue {
     std::vector<ParticipantSource*> sources;
     KeeperLink& keeper;
     SessionTable& sessions;
+    FabricGuard& fabric;
   };
 
   // Goes on with what the journal says was not ended, and with what the keeper kept of the queue. `idle` is called,

@@ -90,10 +90,12 @@ Status Worker::start() {
   if (parts_.options.allocation_socket) {
     if (Status served = open_allocation_server(); !served) return served;
   }
+  fabric_.emplace(*devices_);
   resets_.emplace(ResetQueue::Parts{{directory_, parts_.inheritance.doorbell, board_, *journal_, *devices_, *reports_},
                                     std::move(sources),
                                     keeper_,
-                                    sessions_},
+                                    sessions_,
+                                    *fabric_},
                   parts_.inheritance.kept,
                   [this] { mailbox_.post([this] { done_ = stopping_ && resets_->is_idle(); }); });
   requests_.emplace(RequestHandler::Parts{directory_, sessions_, keeper_, board_, *devices_, *broker_, *resets_,

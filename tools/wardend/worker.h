@@ -18,6 +18,7 @@
 #include "tools/wardend/cleaner.h"
 #include "tools/wardend/devices.h"
 #include "tools/wardend/event_board.h"
+#include "tools/wardend/fabric_cut.h"
 #include "tools/wardend/greeter.h"
 #include "tools/wardend/journal.h"
 #include "tools/wardend/keeper.h"
@@ -122,6 +123,7 @@ class Worker {
   std::optional<Devices> devices_;
   std::unique_ptr<UmdBridge> umd_;
   std::unique_ptr<AllocationServer> allocations_;
+  std::optional<FabricCut> fabric_;
   std::optional<ResetQueue> resets_;
 
   UniqueFd epoll_;
