@@ -34,6 +34,8 @@ void complain_of_preparation(FabricRecord& record, const fabric::CutReport& repo
 }
 
 void complain_of_return(FabricRecord& record, const fabric::CutReport& report) {
+  if (report.doubled_packets != 0)
+    add_complaint(record, fmt::format("{} packets may come twice", report.doubled_packets));
   for (const fabric::RouterId& router : report.not_restored) {
     add_complaint(record, "did not come back: " + to_string(router));
   }

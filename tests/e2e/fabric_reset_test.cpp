@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+// A card reset in the middle of a fabric that carries traffic: what has to wait, what must not notice, and that nothing
+// is lost, also when wardend's worker dies of it.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <csignal>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <thread>
+#include <vector>
+
+#include <warden/session.h>
+
+#include "driver/fabric/accounts.h"
+#include "driver/fabric/control_plane.h"
+#include "driver/fabric/router_state_manager.h"
+#include "tests/conformance/fabric_traffic.h"
+#include "tests/support/host.h"
+#include "tools/warden/device_card.h"
+
+namespace warden::test {
+namespace {
+
+using fabric::Accounts;
+using fabric::ControlPlane;
+using fabric::FabricNodeId;
+using fabric::RouterStateCommon;
+using fabric::testing::Traffic;
+using nlohmann::json;
+using ::testing::HasSubstr;
+
+// A mesh of 2 x 2 whose chip (1,0) is reset. From (0,0) to (1,1) the way leads through it; from (0,0) to (0,1) not.
+class FabricReset : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    ASSERT_TRUE(host_.start_simulator({"--board", "mesh:2x2"}) && host_.start_daemon()) << host_.why();
+    auto session = Session::attach({.socket_path = host_.socket_path()});
+    ASSERT_TRUE(session) << session.error().message;
+    session_ = *session;
+    fabric_ = new_control_plane();
+    ASSERT_TRUE(fabric_);
+    const Status up = fabric_->bring_up();
+    ASSERT_TRUE(up) << up.error().message;
+    traffic_.emplace(*fabric_, fabric::testing::TrafficOptions{});
+  }
+  std::unique_ptr<ControlPlane> new_control_plane() {
+    auto cards = cli::open_cards(session_);
+    EXPECT_TRUE(cards) << cards.error().message;
+    return cards ? std::make_unique<ControlPlane>(std::move(*cards)) : nullptr;
+  }
+  // Their cards, where they were reset, are new ones to this process as well.
+  std::unique_ptr<ControlPlane> attached() {
+    auto control_plane = new_control_plane();
+    const Status found = control_plane->attach();
+    EXPECT_TRUE(found) << found.error().message;
+    return control_plane;
+  }
+  [[nodiscard]] std::string card_of(const FabricNodeId& node) const {
+    return fabric_->cards()[*fabric_->card_of(node)]->name();
+  }
+  struct Reset {
+    int status;
+    json report;
+  };
+  Reset reset(std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), {"reset", "--json"});
+    Process process = host_.run("warden", std::move(arguments));
+    const int status = process.wait().value_or(-1);
+    json report = json::parse(process.out(), nullptr, false);
+    EXPECT_FALSE(report.is_discarded()) << process.output();
+    return {status, std::move(report)};
+  }
+  [[nodiscard]] pid_t worker_pid() const {
+    const auto status = session_->status_json();
+    EXPECT_TRUE(status) << status.error().message;
+    return json::parse(status.value_or("{}")).value("worker_pid", pid_t{0});
+  }
+  std::uint32_t sent_by(const Traffic::Flow& flow) {
+    const auto generator = fabric::read_generator(*fabric_, flow.generator);
+    return generator ? generator->sent : 0;
+  }
+  void expect_all_running(ControlPlane& control_plane) {
+    EXPECT_EQ(control_plane.routers().size(), 8U);
+    fabric::FabricRouterStateManager manager(control_plane);
+    const fabric::Condition condition = manager.examine();
+    EXPECT_TRUE(condition.settled());
+    EXPECT_EQ(condition.running, 8U);
+  }
+
+  static constexpr FabricNodeId kOrigin{0, 0, 0};
+  static constexpr FabricNodeId kReset{0, 1, 0};
+  static constexpr FabricNodeId kSouth{0, 0, 1};
+  static constexpr FabricNodeId kBeyond{0, 1, 1};
+  Host host_;
+  std::shared_ptr<Session> session_;
+  std::unique_ptr<ControlPlane> fabric_;
+  std::optional<Traffic> traffic_;
+};
+
+TEST_F(FabricReset, OthersNoticeNothingAndWhatLeadsThroughWaits) {
+  traffic_->add(kOrigin, kSouth);
+  traffic_->add(kOrigin, kBeyond);
+  traffic_->add(kSouth, kBeyond);
+  // While the card resets, the flow that has nothing to do with it goes on: looked at all the time.
+  std::atomic<bool> done{false};
+  std::uint32_t steps = 0;
+  std::uint32_t silent_looks = 0;
+  std::thread watcher([&] {
+    const auto flows = traffic_->flows();
+    for (std::uint32_t before = 0; !done.load(); ++steps) {
+      const std::uint32_t now = sent_by(flows[0]);
+      if (now == before) ++silent_looks;
+      before = now;
+      ::usleep(20'000);
+    }
+  });
+  const Reset result = reset({"--device", card_of(kReset)});
+  done.store(true);
+  watcher.join();
+  EXPECT_EQ(result.status, 0) << result.report;
+  const json& fabric = result.report.at("fabric");
+  EXPECT_TRUE(fabric.at("restored").get<bool>()) << fabric;
+  EXPECT_EQ(fabric.at("routers_paused"), 2) << fabric;
+  EXPECT_EQ(fabric.at("packets_lost"), 0) << fabric;
+  EXPECT_GE(fabric.at("routes_held"), 1) << fabric;
+  EXPECT_GE(fabric.at("packets_delayed"), 1) << fabric;
+  EXPECT_EQ(fabric.at("complaint"), "") << fabric;
+  EXPECT_GT(steps, 10U);
+  EXPECT_LT(silent_looks, steps / 4) << "of " << steps << " looks";
+
+  const auto after = attached();
+  expect_all_running(*after);
+  traffic_->end();
+  EXPECT_GT(traffic_->expect_exact(), 0U);
+}
+
+TEST_F(FabricReset, AllOfIt) {
+  traffic_->add(kOrigin, kBeyond);
+  const Reset result = reset({});
+  EXPECT_EQ(result.status, 0) << result.report;
+  EXPECT_TRUE(result.report.at("fabric").at("restored").get<bool>()) << result.report.at("fabric");
+  expect_all_running(*attached());
+}
+
+// Nobody sends into a card that did not reset: traffic waits, the exit status says so, and the next reset brings it
+// back.
+TEST_F(FabricReset, AResetThatFails) {
+  traffic_->add(kOrigin, kBeyond);
+  const std::string chip = std::to_string(*fabric_->card_of(kReset));
+  ASSERT_TRUE(host_.simulator({"fault", chip, "reset-ignored"}));
+  const Reset failed = reset({"--device", card_of(kReset)});
+  EXPECT_EQ(failed.status, 1);
+  EXPECT_FALSE(failed.report.at("fabric").at("restored").get<bool>());
+  ASSERT_TRUE(host_.simulator({"fault", chip, "none"}));
+  const Reset good = reset({"--device", card_of(kReset)});
+  EXPECT_EQ(good.status, 0) << good.report;
+  EXPECT_TRUE(good.report.at("fabric").at("restored").get<bool>()) << good.report.at("fabric");
+  expect_all_running(*attached());
+  traffic_->end();
+  EXPECT_GT(traffic_->expect_exact(), 0U);
+}
+
+// A router that hangs can't be let out in time: the reset takes place, and says what became of it.
+TEST_F(FabricReset, ARouterOfTheCardHangs) {
+  traffic_->add(kOrigin, kBeyond);
+  const std::string chip = std::to_string(*fabric_->card_of(kReset));
+  const auto* toward_origin = &*std::ranges::find_if(fabric_->routers(), [](const fabric::Router& router) {
+    return router.id.node == kReset && router.peer.node == kOrigin;
+  });
+  ASSERT_TRUE(host_.simulator({"hang", chip, "e" + std::to_string(toward_origin->id.channel)}));
+  const Reset result = reset({"--device", card_of(kReset)});
+  EXPECT_EQ(result.status, 0) << result.report;
+  const json& fabric = result.report.at("fabric");
+  EXPECT_TRUE(fabric.at("restored").get<bool>()) << fabric;
+  EXPECT_NE(fabric.at("complaint"), "") << fabric;
+  expect_all_running(*attached());
+}
+
+TEST_F(FabricReset, CardsWithoutRoutersHaveNoFabric) {
+  // All cards reset, and the fabric not brought up again: a reset has nothing to do with it.
+  ASSERT_EQ(reset({}).status, 0);
+  for (const auto& device : fabric_->cards()) EXPECT_TRUE(device->renew());
+  for (const fabric::Router& router : fabric_->routers()) {
+    constexpr chip::CardAddress kMagic{kernels::kRouterBlock};
+    EXPECT_TRUE(fabric_->card(router).write32(router.tile, kMagic, 0));
+  }
+  const Reset result = reset({"--device", card_of(kReset)});
+  EXPECT_EQ(result.status, 0);
+  EXPECT_FALSE(result.report.contains("fabric")) << result.report;
+}
+
+// Wherever the worker is killed, the reset has a result, and with a good one traffic is back, nothing lost.
+TEST_F(FabricReset, TheWorkerIsKilled) {
+  traffic_->add(kOrigin, kSouth);
+  traffic_->add(kOrigin, kBeyond);
+  for (int round = 0; round < 6; ++round) {
+    Process asking = host_.run("warden", {"reset", "--json", "--device", card_of(kReset)});
+    ::usleep(static_cast<useconds_t>(round) * 150'000);
+    ::kill(worker_pid(), SIGKILL);
+    ASSERT_TRUE(asking.wait()) << asking.output();
+    const json report = json::parse(asking.out(), nullptr, false);
+    ASSERT_FALSE(report.is_discarded()) << asking.output();
+    if (report.at("result") == "ok") continue;
+    ADD_FAILURE() << report;
+  }
+  expect_all_running(*attached());
+  traffic_->end();
+  EXPECT_GT(traffic_->expect_exact(), 0U);
+}
+
+}  // namespace
+}  // namespace warden::test
