@@ -36,7 +36,13 @@ using ::testing::HasSubstr;
 class FabricReset : public ::testing::Test {
  protected:
   void SetUp() override {
-    ASSERT_TRUE(host_.start_simulator({"--board", "mesh:2x2"}) && host_.start_daemon()) << host_.why();
+    ASSERT_TRUE(host_.start_simulator({"--board", "mesh:2x2"})) << host_.why();
+    std::vector<std::string> others;  // the first chip is always given
+    for (const int chip : {1, 2, 3}) {
+      others.insert(others.end(),
+                    {"--device", "vfio-user:" + host_.directory() + "/sim/chip" + std::to_string(chip) + ".sock"});
+    }
+    ASSERT_TRUE(host_.start_daemon(others)) << host_.why();
     auto session = Session::attach({.socket_path = host_.socket_path()});
     ASSERT_TRUE(session) << session.error().message;
     session_ = *session;
