@@ -145,7 +145,8 @@ struct RouterConfiguration {  // host, before the start, except where said
   uint16_t peer_node;
   uint8_t peer_channel;
   uint8_t reserved1;
-  uint32_t reserved2[2];
+  uint32_t paused_by_cut;  // 1: paused for the reset of a chip, so whoever ends that lets it run
+  uint32_t reserved2;
 };
 static_assert(sizeof(RouterConfiguration) == 32);
 

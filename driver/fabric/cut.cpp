@@ -51,8 +51,13 @@ RouterList Cut::inside() const {
 
 void Cut::note_paused(RouterSpan routers) {
   for (const Router* router : routers) {
-    const auto command = fabric_->card(*router).read32(router->tile, kCommandWord);
-    if (command && static_cast<RouterCommand>(*command) != RouterCommand::kRun) paused_before_.insert(router->id);
+    Card& card = fabric_->card(*router);
+    const auto command = card.read32(router->tile, kCommandWord);
+    if (!command) continue;
+    // One that an earlier cut has paused, whose reset failed, is not somebody else's.
+    const bool runs = static_cast<RouterCommand>(*command) == RouterCommand::kRun;
+    if (!runs && card.read32(router->tile, kPausedByCut).value_or(0) == 0) paused_before_.insert(router->id);
+    if (runs) (void)card.write32(router->tile, kPausedByCut, 1);
   }
 }
 

@@ -74,7 +74,7 @@ class Cut {
   [[nodiscard]] bool in_cut(const FabricNodeId& node) const noexcept;
   [[nodiscard]] RouterList facing() const;  // of the others, those whose links lead into the cut
   [[nodiscard]] RouterList inside() const;
-  void note_paused(RouterSpan routers);
+  void note_paused(RouterSpan routers);  // and which the cut pauses: on the cards, for whoever comes after
   [[nodiscard]] Result<std::vector<RouterPlan>> load(const CutLinks& links);
   [[nodiscard]] std::vector<RouterId> join_neighbours(const CutLinks& links, std::span<const RouterPlan> plans);
   [[nodiscard]] Status run(std::span<const RouterId> routers);

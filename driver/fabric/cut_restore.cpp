@@ -155,6 +155,7 @@ Status Cut::restore() {
   report_.facing.clear();
   for (const Router* router : neighbours) report_.facing.push_back(router->id);
   report_.not_restored.clear();
+  if (!prepared_) note_paused(neighbours);
   if (!prepared_) report_.remarks.push_back("nothing was prepared: packets inside the cut are lost, and not counted");
 
   const auto links = await_cut_links(*fabric_, chips_, neighbours, patience);

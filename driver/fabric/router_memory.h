@@ -43,6 +43,8 @@ inline constexpr CardAddress kStateWord =
     in_router(offsetof(kernels::RouterBlock, state) + offsetof(kernels::RouterStateBlock, state));
 inline constexpr CardAddress kCommandWord =
     in_router(offsetof(kernels::RouterBlock, state) + offsetof(kernels::RouterStateBlock, command));
+inline constexpr CardAddress kPausedByCut =
+    in_router(offsetof(kernels::RouterBlock, configuration) + offsetof(kernels::RouterConfiguration, paused_by_cut));
 
 inline constexpr CardAddress kAdmitted = in_router(offsetof(kernels::RouterBlock, admitted));
 inline constexpr CardAddress kProbe = in_router(offsetof(kernels::RouterBlock, probe));

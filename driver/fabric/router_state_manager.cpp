@@ -94,6 +94,7 @@ Transition FabricRouterStateManager::pause(RouterSpan routers, milliseconds time
 
 Transition FabricRouterStateManager::resume(RouterSpan routers, milliseconds timeout) {
   (void)command(routers, RouterCommand::kRun);  // as above
+  for (const Router* router : routers) (void)fabric_->card(*router).write32(router->tile, kPausedByCut, 0);
   Transition transition = wait(routers, RouterStateCommon::RUNNING, timeout);
   if (auto opened = open_admission(*fabric_); !opened) fabric_->log(opened.error().message);
   return transition;
