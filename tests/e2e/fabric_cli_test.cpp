@@ -101,7 +101,9 @@ TEST_F(FabricCli, PausesAPart) {
       EXPECT_EQ(count("PAUSED"), part.routers) << json(words);
       const Answer status = fabric({"status"});
       EXPECT_EQ(status.status, part.routers == kRouters ? 0 : 1) << status.out;
-      if (part.routers != kRouters) EXPECT_THAT(status.out, HasSubstr("not running: 0:("));
+      if (part.routers != kRouters) {
+        EXPECT_THAT(status.out, HasSubstr("not running: 0:("));
+      }
       words.front() = "resume";
       EXPECT_EQ(good(words).at("complete"), true);
       EXPECT_EQ(fabric({"status"}).status, 0) << json(words);

@@ -29,7 +29,12 @@ fabric::Worker sink() { return {.kind = kernels::WorkerKind::kSink, .node = kDes
 kernels::SinkBlock counted(std::uint32_t received, std::uint32_t next) {
   kernels::SinkBlock block{};
   block.flows_seen = 1;
-  block.flows[0] = {.flow = kNumber, .received = received, .next_sequence = next, .bytes_low = 16, .bytes_high = 2};
+  kernels::SinkFlow& flow = block.flows[0];
+  flow.flow = kNumber;
+  flow.received = received;
+  flow.next_sequence = next;
+  flow.bytes_low = 16;
+  flow.bytes_high = 2;
   return block;
 }
 
