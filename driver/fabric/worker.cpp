@@ -184,6 +184,11 @@ Status wait_for_worker_complete(ControlPlane& fabric, const Worker& worker, mill
     const auto header = read_header(fabric, worker);
     if (!header) return std::unexpected(header.error());
     if (header->status == WorkerStatus::kComplete) return {};
+    // Whoever placed it died before it let its core go.
+    if (header->status == WorkerStatus::kLoaded &&
+        brisc_is_held(card_of(fabric, worker), worker.tile).value_or(false)) {
+      return {};
+    }
     if (!patience.again()) {
       return fail(Code::kTimeout,
                   fmt::format("Worker {} did not complete in time: awaited COMPLETE for {} ms, last "

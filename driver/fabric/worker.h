@@ -66,7 +66,7 @@ inline constexpr std::size_t kTensixColumns = 8;
                                              std::chrono::milliseconds timeout = std::chrono::milliseconds(1000));
 
 [[nodiscard]] Status signal_worker_teardown(ControlPlane& fabric, const Worker& worker);
-// Until it is complete. kTimeout: "Worker X did not complete in time", and what was last seen.
+// Until it is complete, or was never started. kTimeout: "Worker X did not complete in time", and what was last seen.
 [[nodiscard]] Status wait_for_worker_complete(ControlPlane& fabric, const Worker& worker,
                                               std::chrono::milliseconds timeout = std::chrono::milliseconds(1000));
 // Its core is held, and its lane (once empty) or its deliveries are given back. A sink must have no packets on their
