@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A card reset in the middle of a fabric that carries traffic: what has to wait, what must not notice, and that nothing
 // is lost, also when wardend's worker dies of it.
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -14,7 +13,6 @@
 
 #include <warden/session.h>
 
-#include "driver/fabric/accounts.h"
 #include "driver/fabric/control_plane.h"
 #include "driver/fabric/router_state_manager.h"
 #include "tests/conformance/fabric_traffic.h"
@@ -24,13 +22,10 @@
 namespace warden::test {
 namespace {
 
-using fabric::Accounts;
 using fabric::ControlPlane;
 using fabric::FabricNodeId;
-using fabric::RouterStateCommon;
 using fabric::testing::Traffic;
 using nlohmann::json;
-using ::testing::HasSubstr;
 
 // A mesh of 2 x 2 whose chip (1,0) is reset. From (0,0) to (1,1) the way leads through it; from (0,0) to (0,1) not.
 class FabricReset : public ::testing::Test {

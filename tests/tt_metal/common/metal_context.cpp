@@ -29,13 +29,6 @@ std::vector<std::string> split(const std::string& names) {
   return list;
 }
 
-unsigned chips_of(const std::string& board) {
-  unsigned rows = 1;
-  unsigned columns = 1;
-  if (std::sscanf(board.c_str(), "mesh:%ux%u", &rows, &columns) == 2) return rows * columns;  // NOLINT(cert-err34-c)
-  return 1;
-}
-
 template <typename T>
 T value_of(warden::Result<T> result, const std::string& what) {
   if (!result) throw std::runtime_error(what + ": " + result.error().message);
@@ -58,7 +51,8 @@ std::vector<std::string> MetalContext::device_names(const std::string& board) {
   if (!named.empty()) return split(named);
   simulator_ = std::make_unique<warden::testing::Simulator>(std::vector<std::string>{"--board", board});
   std::vector<std::string> names;
-  for (unsigned chip = 0; chip < chips_of(board); ++chip) {
+  const std::size_t chips = nlohmann::json::parse(simulator_->ctl({"stats", "--json"})).at("chips").size();
+  for (std::size_t chip = 0; chip < chips; ++chip) {
     names.push_back(simulator_->device_name(static_cast<int>(chip)));
   }
   return names;
