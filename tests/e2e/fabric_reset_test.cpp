@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A card reset in the middle of a fabric that carries traffic: what has to wait, what must not notice, and that nothing
 // is lost, also when wardend's worker dies of it.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -26,6 +27,8 @@ using fabric::ControlPlane;
 using fabric::FabricNodeId;
 using fabric::testing::Traffic;
 using nlohmann::json;
+using ::testing::HasSubstr;
+using ::testing::Not;
 
 // A mesh of 2 x 2 whose chip (1,0) is reset. From (0,0) to (1,1) the way leads through it; from (0,0) to (0,1) not.
 class FabricReset : public ::testing::Test {
@@ -178,6 +181,24 @@ TEST_F(FabricReset, ARouterOfTheCardHangs) {
   EXPECT_TRUE(fabric.at("restored").get<bool>()) << fabric;
   EXPECT_NE(fabric.at("complaint"), "") << fabric;
   expect_all_running(*attached());
+}
+
+// Workers on a card that is reset are gone. Traffic is stopped all the same, and what was sent to them is told.
+TEST_F(FabricReset, TrafficToTheCardIsStopped) {
+  const auto traffic = [this](std::vector<std::string> words) {
+    words.insert(words.begin(), {"fabric", "traffic"});
+    Process process = host_.run("warden", std::move(words));
+    const int status = process.wait().value_or(-1);
+    return std::pair(status, process.output());
+  };
+  ASSERT_EQ(traffic({"start", "--pattern", "all"}).first, 0);
+  ASSERT_EQ(reset({"--device", card_of(kReset)}).status, 0);
+  const auto [status, output] = traffic({"stop"});
+  EXPECT_EQ(status, 1) << output;
+  EXPECT_THAT(output, HasSubstr("STOPPED 12 flows")) << output;
+  EXPECT_THAT(output, Not(HasSubstr("NOT STOPPED"))) << output;
+  EXPECT_THAT(output, HasSubstr("sinks that are gone")) << output;
+  EXPECT_THAT(traffic({"stop"}).second, HasSubstr("no traffic to stop"));
 }
 
 TEST_F(FabricReset, CardsWithoutRoutersHaveNoFabric) {

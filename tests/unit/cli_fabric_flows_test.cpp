@@ -123,5 +123,16 @@ TEST(Flows, AreAsManyAsThereCanBe) {
   EXPECT_EQ(flows.size(), std::size_t{kernels::kSinkFlows});
 }
 
+// Nothing is awaited for a sink that is gone: whatever is sent is dropped where it was.
+TEST(Flows, AwaitNothingAtASinkThatIsGone) {
+  Traffic traffic;
+  traffic.flows = {flow(0, 10)};
+  EXPECT_EQ(traffic.flows[0].on_the_way(), 10U);
+  EXPECT_FALSE(traffic.has_arrived());
+  traffic.flows[0].is_sink_gone = true;
+  EXPECT_FALSE(traffic.flows[0].on_the_way());
+  EXPECT_TRUE(traffic.has_arrived());
+}
+
 }  // namespace
 }  // namespace warden::cli

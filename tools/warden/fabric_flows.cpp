@@ -67,7 +67,7 @@ Json end_json(const fabric::FabricNodeId& node, fabric::Tile tile) {
 }  // namespace
 
 std::optional<std::uint32_t> Flow::on_the_way() const {
-  if (!sender) return std::nullopt;
+  if (!sender || is_sink_gone) return std::nullopt;
   if (!sink) return sender->sent;
   return sender->first_sequence + sender->sent - sink->next_sequence;
 }
@@ -138,7 +138,11 @@ Result<Traffic> read_traffic(const fabric::ControlPlane& fabric) {
     const auto held = fabric::brisc_is_held(*fabric.cards()[worker.card], worker.tile);
     if (!held) return wrap(held.error(), to_string(worker));
     traffic.flows.push_back(flow_of(fabric, worker, *block));
-    traffic.flows.back().sender->held = *held;
+    Flow& flow = traffic.flows.back();
+    flow.sender->held = *held;
+    flow.is_sink_gone = std::ranges::none_of(traffic.sinks, [&](const fabric::Worker& sink) {
+      return sink.node == flow.destination && sink.tile == flow.destination_tile;
+    });
   }
   for (std::size_t i = 0; i < blocks.size(); ++i) {
     add_sink(traffic.flows, traffic.sinks[i], blocks[i], columns_of(fabric, traffic.sinks[i].node.mesh_id));

@@ -40,8 +40,9 @@ struct Flow {
   fabric::Tile destination_tile;
   std::optional<SentCount> sender = {};    // nothing: the generator is gone
   std::optional<ReceivedCount> sink = {};  // nothing: nothing has arrived
+  bool is_sink_gone = false;               // its chip was reset: what is sent is dropped there
 
-  // Sent and not arrived; nothing when the generator is gone.
+  // Sent and not arrived; nothing when one of its ends is gone.
   [[nodiscard]] std::optional<std::uint32_t> on_the_way() const;
   [[nodiscard]] bool is_sending() const;  // or about to
   [[nodiscard]] bool has_errors() const;

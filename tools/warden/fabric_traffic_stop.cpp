@@ -30,6 +30,7 @@ struct StopOptions {
 struct Stopped {
   Traffic traffic;                         // as it was when all had arrived, or time was up
   std::vector<std::string> problems = {};  // one line each
+  bool is_stopped = true;                  // else everything stays
 };
 
 class Stopping {
@@ -47,12 +48,14 @@ class Stopping {
     if (!arrived) return std::unexpected(arrived.error());
     // A generator that is not done, or a sink that awaits packets, stays: taken away, it would leave packets behind
     // that nobody counts.
-    if (problems_.empty()) {
+    const bool is_stopped = problems_.empty();
+    if (is_stopped) {
       for (const auto* workers : {&arrived->generators, &arrived->sinks}) {
         for (const fabric::Worker& worker : *workers) note(fabric::detach_worker(fabric_, worker, kDetachTimeout));
       }
     }
-    return Stopped{.traffic = std::move(*arrived), .problems = std::move(problems_)};
+    note_dropped(*arrived);
+    return Stopped{.traffic = std::move(*arrived), .problems = std::move(problems_), .is_stopped = is_stopped};
   }
 
  private:
@@ -61,6 +64,15 @@ class Stopping {
 
   void note(const Status& status) {
     if (!status) problems_.push_back(status.error().message);
+  }
+  void note_dropped(const Traffic& traffic) {
+    std::uint64_t packets = 0;
+    for (const Flow& flow : traffic.flows) {
+      if (flow.is_sink_gone && flow.sender) packets += flow.sender->sent;
+    }
+    if (packets == 0) return;
+    problems_.push_back(fmt::format("{} went to sinks that are gone with a reset of their chips: dropped there",
+                                    counted(packets, "packet")));
   }
   // Until no generator runs and nothing is on its way.
   [[nodiscard]] Result<Traffic> await_end() {
@@ -122,7 +134,7 @@ int print_stopped(const Stopped& stopped, bool as_json) {
     fmt::print("no traffic to stop\n");
   } else {
     fmt::print("{}\n{} {}: {} sent, {} received\n", format_traffic(traffic),
-               is_good ? coloured(stdout, Colour::kGood, "STOPPED") : coloured(stdout, Colour::kBad, "NOT STOPPED"),
+               coloured(stdout, is_good ? Colour::kGood : Colour::kBad, stopped.is_stopped ? "STOPPED" : "NOT STOPPED"),
                counted(traffic.flows.size(), "flow"), sums.sent, sums.received);
   }
   for (const std::string& problem : stopped.problems) fmt::print(stderr, "warden: {}\n", printable(problem));
