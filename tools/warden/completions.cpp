@@ -69,8 +69,9 @@ struct Command {
 
 void add_commands(const CLI::App& app, const std::string& path, std::vector<Command>& commands) {
   for (const CLI::App* command : subcommands_of(app)) {
-    commands.push_back({path + " " + command->get_name(), command});
-    add_commands(*command, commands.back().path, commands);
+    const std::string own_path = path + " " + command->get_name();
+    commands.push_back({own_path, command});
+    add_commands(*command, own_path, commands);
   }
 }
 
