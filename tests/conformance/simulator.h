@@ -19,6 +19,7 @@ class Simulator {
   Simulator& operator=(const Simulator&) = delete;
   ~Simulator();
 
+  [[nodiscard]] pid_t pid() const noexcept { return pid_; }
   [[nodiscard]] std::string device_name(int chip = 0) const;
   // `warden-sim ctl --dir DIR arguments...`; its standard output. Throws when it fails.
   std::string ctl(const std::vector<std::string>& arguments) const;

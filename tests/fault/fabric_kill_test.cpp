@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Controllers of a fabric killed at random points: the next one finds out, finishes or undoes what was begun, and not
 // one packet is missing.
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -9,6 +10,8 @@
 #include <csignal>
 #include <random>
 #include <thread>
+
+#include <warden/unique_fd.h>
 
 #include "driver/fabric/cut.h"
 #include "driver/fabric/router_state_manager.h"
@@ -27,13 +30,14 @@ using testing::kPatience;
 constexpr std::size_t kCards = 4;
 constexpr int kRounds = 60;
 
-// Pauses, drains and cuts until it is killed.
-[[noreturn]] void control_for_ever(const warden::testing::Simulator& simulator, unsigned seed) {
+// Pauses, drains and cuts until it is killed; says when it begins.
+[[noreturn]] void control_for_ever(const warden::testing::Simulator& simulator, unsigned seed, int begun) {
   const Chips chips = testing::open_chips(simulator, kCards);
   const auto fabric = testing::control_plane_of(chips);
   if (!fabric->attach()) ::_exit(1);
   FabricRouterStateManager manager(*fabric);
   std::mt19937 random(seed);
+  if (::write(begun, "b", 1) != 1) ::_exit(1);
   while (true) {
     const auto edge =
         fabric->select({.node = fabric->routers().front().id.node, .neighbour = fabric->routers().front().peer.node});
@@ -51,10 +55,17 @@ constexpr int kRounds = 60;
 
 void kill_one_at_random(const warden::testing::Simulator& simulator, std::mt19937& random) {
   const auto seed = static_cast<unsigned>(random());
+  int ends[2];
+  ASSERT_EQ(::pipe2(ends, O_CLOEXEC), 0);
+  const UniqueFd begun(ends[0]);
+  UniqueFd tell(ends[1]);
   const pid_t child = ::fork();
   ASSERT_GE(child, 0);
-  if (child == 0) control_for_ever(simulator, seed);
-  std::this_thread::sleep_for(microseconds(5'000 + random() % 60'000));
+  if (child == 0) control_for_ever(simulator, seed, tell.get());
+  tell.reset();
+  char byte = 0;
+  ASSERT_EQ(::read(begun.get(), &byte, 1), 1) << "it can't control the fabric";
+  std::this_thread::sleep_for(microseconds(random() % 60'000));
   ASSERT_EQ(::kill(child, SIGKILL), 0);
   int status = 0;
   ASSERT_EQ(::waitpid(child, &status, 0), child);
