@@ -75,13 +75,16 @@ Json json_of(const RouterLook& look) {
   json["problem"] = look.block ? "" : look.block.error().message;
   if (look.block) {
     const kernels::RouterTelemetry& telemetry = look.block->telemetry;
+    const kernels::RouterCounters& counters = look.block->counters;
     json["command"] = fabric::router_command_name(look.block->state.command);
     json["words_sent"] = telemetry.transmit.words;
     json["words_received"] = telemetry.receive.words;
     json["packets_sent"] = telemetry.transmit.packets;
     json["packets_received"] = telemetry.receive.packets;
-    json["inside"] = look.block->counters.inside;
-    json["resent"] = look.block->counters.resent;
+    json["inside"] = counters.inside;
+    json["resent"] = counters.resent;
+    json["command_seen_cycles"] = counters.command_seen_low | std::uint64_t{counters.command_seen_high} << 32;
+    json["state_since_cycles"] = counters.state_since_low | std::uint64_t{counters.state_since_high} << 32;
     json["heartbeat"] = telemetry.cores[0].transmit_heartbeat;
   }
   if (look.diagnosis) json["health"] = to_string(look.diagnosis->health);
