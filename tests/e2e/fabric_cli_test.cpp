@@ -70,7 +70,8 @@ TEST_F(FabricCli, ListsRouters) {
   EXPECT_EQ(lines_in(status.out), static_cast<std::ptrdiff_t>(kRouters) + 3) << status.out;
   EXPECT_THAT(status.out, ContainsRegex("0:\\(0,0\\) E0 +east +0:\\(1,0\\) E4 +RUNNING +RUN "));
   EXPECT_THAT(status.out, HasSubstr("8 RUNNING; packets: 0 admitted"));
-  for (const json& router : good({"status"}).at("routers")) {
+  const json listed = good({"status"});
+  for (const json& router : listed.at("routers")) {
     EXPECT_GT(router.at("command_seen_cycles").get<std::uint64_t>(), 0U) << router;
     EXPECT_GE(router.at("state_since_cycles"), router.at("command_seen_cycles")) << router;
   }
