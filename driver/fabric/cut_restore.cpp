@@ -156,7 +156,10 @@ Status Cut::restore() {
   for (const Router* router : neighbours) report_.facing.push_back(router->id);
   report_.not_restored.clear();
   if (!prepared_) note_paused(neighbours);
-  if (!prepared_) report_.remarks.push_back("nothing was prepared: packets inside the cut are lost, and not counted");
+  if (!prepared_) {
+    report_.remarks.emplace_back(
+        "prepared by somebody else, if at all: packets delayed, or lost in it, are not counted");
+  }
 
   const auto links = await_cut_links(*fabric_, chips_, neighbours, patience);
   if (!links) return wrap(links.error(), "wait for the links of the chips that were reset");

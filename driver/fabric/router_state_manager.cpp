@@ -49,7 +49,10 @@ Status FabricRouterStateManager::command(RouterSpan routers, RouterCommand comma
   std::vector<std::string> refused;
   std::optional<Error> first;
   for (const Router* router : routers) {
-    auto written = fabric_->card(*router).write32(router->tile, kCommandWord, static_cast<std::uint32_t>(command));
+    Card& card = fabric_->card(*router);
+    auto written = card.write32(router->tile, kCommandWord, static_cast<std::uint32_t>(command));
+    // Who lets it run ends what a cut had begun with it.
+    if (written && command == RouterCommand::kRun) written = card.write32(router->tile, kPausedByCut, 0);
     if (written) continue;
     if (refused.size() < kNamedAtMost) refused.push_back(to_string(router->id));
     if (!first) first = std::move(written).error();
@@ -94,7 +97,6 @@ Transition FabricRouterStateManager::pause(RouterSpan routers, milliseconds time
 
 Transition FabricRouterStateManager::resume(RouterSpan routers, milliseconds timeout) {
   (void)command(routers, RouterCommand::kRun);  // as above
-  for (const Router* router : routers) (void)fabric_->card(*router).write32(router->tile, kPausedByCut, 0);
   Transition transition = wait(routers, RouterStateCommon::RUNNING, timeout);
   if (auto opened = open_admission(*fabric_); !opened) fabric_->log(opened.error().message);
   return transition;

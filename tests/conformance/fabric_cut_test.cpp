@@ -178,7 +178,7 @@ TEST_F(FabricCut, SuccessorRestores) {
   Cut cut(*successor, {node(1)}, kOptions);
   const Status restored = cut.restore();
   ASSERT_TRUE(restored) << restored.error().message;
-  EXPECT_THAT(cut.report().remarks, ElementsAre(HasSubstr("nothing was prepared")));
+  EXPECT_THAT(cut.report().remarks, ElementsAre(HasSubstr("prepared by somebody else")));
   ASSERT_TRUE(fabric_->attach());
   EXPECT_EQ(fabric_->routers().size(), 4U);
   expect_all_run();

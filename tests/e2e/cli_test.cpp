@@ -7,6 +7,7 @@
 #include <csignal>
 #include <nlohmann/json.hpp>
 
+#include "tests/e2e/warden_commands.h"
 #include "tests/support/host.h"
 
 namespace warden::test {
@@ -111,30 +112,7 @@ TEST(CliAlone, RefusesBadUsage) {
 // Every command explains itself with examples; version and help are successes.
 TEST(CliAlone, Helps) {
   const Host nobody;
-  const std::vector<std::vector<std::string>> commands = {{"devices"},
-                                                          {"sessions"},
-                                                          {"allocs"},
-                                                          {"status"},
-                                                          {"reset"},
-                                                          {"listen"},
-                                                          {"events"},
-                                                          {"fabric"},
-                                                          {"fabric", "up"},
-                                                          {"fabric", "status"},
-                                                          {"fabric", "topology"},
-                                                          {"fabric", "pause"},
-                                                          {"fabric", "resume"},
-                                                          {"fabric", "drain"},
-                                                          {"fabric", "recover"},
-                                                          {"fabric", "traffic"},
-                                                          {"fabric", "traffic", "start"},
-                                                          {"fabric", "traffic", "watch"},
-                                                          {"fabric", "traffic", "status"},
-                                                          {"fabric", "traffic", "stop"},
-                                                          {"peek"},
-                                                          {"poke"},
-                                                          {"completions"}};
-  for (std::vector<std::string> command : commands) {
+  for (std::vector<std::string> command : warden_commands()) {
     command.emplace_back("--help");
     Process warden = nobody.run("warden", command);
     EXPECT_EQ(warden.wait(), 0);

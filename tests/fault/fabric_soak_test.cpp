@@ -3,8 +3,9 @@
 // reordered or changed.
 #include <gtest/gtest.h>
 
-#include <cstdlib>
+#include <memory>
 #include <random>
+#include <stdexcept>
 
 #include "driver/fabric/accounts.h"
 #include "driver/fabric/router_state_manager.h"
@@ -21,7 +22,23 @@ constexpr int kCycles = 300;
 constexpr int kCycles = 10'000;
 #endif
 
+struct RunningFabric {
+  RunningFabric(unsigned rows, unsigned columns) : board(rows, columns), control_plane(board.control_plane()) {
+    const Status up = control_plane->bring_up();
+    if (!up) throw std::runtime_error(up.error().message);
+  }
+  Mesh board;
+  std::unique_ptr<ControlPlane> control_plane;
+};
+
 void expect_complete(const Transition& transition) { ASSERT_TRUE(transition.complete()) << to_string(transition); }
+
+void pause_and_resume(FabricRouterStateManager& manager, const RouterList& routers, int cycles) {
+  for (int cycle = 0; cycle < cycles && !::testing::Test::HasFailure(); ++cycle) {
+    expect_complete(manager.pause(routers));
+    expect_complete(manager.resume(routers));
+  }
+}
 
 void expect_nothing_dropped(ControlPlane& control_plane) {
   const auto accounts = Accounts::read(control_plane);
@@ -32,20 +49,14 @@ void expect_nothing_dropped(ControlPlane& control_plane) {
 
 // Every device sends to two others, so that ways cross; pauses come at any moment and last as long as they take.
 TEST(FabricSoak, PausedAndResumedTenThousandTimes) {
-  Mesh board(2, 4);
-  const auto running = board.control_plane();
-  ControlPlane& control_plane = *running;
-  const Status up = control_plane.bring_up();
-  ASSERT_TRUE(up) << up.error().message;
+  RunningFabric fabric(2, 4);
+  ControlPlane& control_plane = *fabric.control_plane;
   FabricRouterStateManager manager(control_plane);
   Traffic traffic(control_plane, {});
   traffic.everywhere(1);
   traffic.everywhere(5);
   const auto all = control_plane.all();
-  for (int cycle = 0; cycle < kCycles && !::testing::Test::HasFailure(); ++cycle) {
-    expect_complete(manager.pause(all));
-    expect_complete(manager.resume(all));
-  }
+  pause_and_resume(manager, all, kCycles);
   traffic.end();
   EXPECT_GT(traffic.expect_exact(), static_cast<std::uint64_t>(kCycles));
   expect_nothing_dropped(control_plane);
@@ -53,11 +64,8 @@ TEST(FabricSoak, PausedAndResumedTenThousandTimes) {
 
 // One router, one device, one edge, everything; paused, drained, resumed, in any order.
 TEST(FabricSoak, AnythingPausedAtAnyTime) {
-  Mesh board(2, 3);
-  const auto running = board.control_plane();
-  ControlPlane& control_plane = *running;
-  const Status up = control_plane.bring_up();
-  ASSERT_TRUE(up) << up.error().message;
+  RunningFabric fabric(2, 3);
+  ControlPlane& control_plane = *fabric.control_plane;
   FabricRouterStateManager manager(control_plane);
   Traffic traffic(control_plane, {});
   traffic.everywhere(1);
@@ -83,19 +91,13 @@ TEST(FabricSoak, AnythingPausedAtAnyTime) {
 }
 
 TEST(FabricSoak, TheLargestBoard) {
-  Mesh board(4, 8);
-  const auto running = board.control_plane();
-  ControlPlane& control_plane = *running;
-  const Status up = control_plane.bring_up();
-  ASSERT_TRUE(up) << up.error().message;
+  RunningFabric fabric(4, 8);
+  ControlPlane& control_plane = *fabric.control_plane;
   ASSERT_EQ(control_plane.routers().size(), 104U);
   FabricRouterStateManager manager(control_plane);
   Traffic traffic(control_plane, {});
   traffic.everywhere(9);  // one row down and one column on
-  for (int cycle = 0; cycle < 5 && !::testing::Test::HasFailure(); ++cycle) {
-    expect_complete(manager.pause(control_plane.all()));
-    expect_complete(manager.resume(control_plane.all()));
-  }
+  pause_and_resume(manager, control_plane.all(), 5);
   expect_complete(manager.drain(control_plane.all()));
   const auto drained = Accounts::read(control_plane);
   ASSERT_TRUE(drained) << drained.error().message;

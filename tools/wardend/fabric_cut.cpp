@@ -2,8 +2,10 @@
 // From cards of a reset to chips of a fabric, and from what became of the cut to the reset's record.
 #include "tools/wardend/fabric_cut.h"
 
+#include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include <span>
 #include <utility>
 
 #include "tools/wardend/thread_card.h"
@@ -24,7 +26,13 @@ void add_all(FabricRecord& record, const fabric::CutReport& report) {
   record.packets_lost = report.lost_packets;
 }
 
+// Of those that came after the first `told`.
+void complain_of_remarks(FabricRecord& record, const fabric::CutReport& report, std::size_t told = 0) {
+  for (const std::string& remark : std::span(report.remarks).subspan(told)) add_complaint(record, remark);
+}
+
 void complain_of_preparation(FabricRecord& record, const fabric::CutReport& report) {
+  complain_of_remarks(record, report);
   for (const fabric::Straggler& router : report.not_paused) {
     add_complaint(record, "not paused: " + to_string(router));
   }
@@ -34,10 +42,8 @@ void complain_of_preparation(FabricRecord& record, const fabric::CutReport& repo
 }
 
 void complain_of_return(FabricRecord& record, const fabric::CutReport& report) {
-  if (report.doubled_packets != 0)
+  if (report.doubled_packets != 0) {
     add_complaint(record, fmt::format("{} packets may come twice", report.doubled_packets));
-  for (const fabric::RouterId& router : report.not_restored) {
-    add_complaint(record, "did not come back: " + to_string(router));
   }
 }
 
@@ -75,8 +81,8 @@ std::optional<FabricRecord> FabricCut::prepare(std::span<const ResetDevice> devi
   if (Status prepared = cutting_->cut->prepare(); !prepared) add_complaint(record, prepared.error().message);
   add_all(record, cutting_->cut->report());
   complain_of_preparation(record, cutting_->cut->report());
-  spdlog::info("fabric: {} routers paused towards the cards, {} routes held, {} packets delayed", record.routers_paused,
-               record.routes_held, record.packets_delayed);
+  spdlog::info("fabric: {} routers paused towards the cards, {} routes held", record.routers_paused,
+               record.routes_held);
   return record;
 }
 
@@ -87,11 +93,13 @@ Status FabricCut::restore_cut(std::span<const ResetDevice> devices, FabricRecord
     if (!cutting) return std::unexpected(std::move(cutting).error());
     cutting_ = std::move(*cutting);
   }
-  Status restored = cutting_->cut->restore();
   const fabric::CutReport& report = cutting_->cut->report();
+  const std::size_t told = report.remarks.size();
+  Status restored = cutting_->cut->restore();
   // Who takes over keeps what the dead worker had counted before the reset.
   if (prepared_here) add_all(record, report);
   record.packets_lost = report.lost_packets;
+  complain_of_remarks(record, report, told);
   complain_of_return(record, report);
   if (restored && !report.not_restored.empty()) restored = fail(Code::kFailed, "not all routers came back");
   return restored;

@@ -70,4 +70,14 @@ void FabricRouterControl::resume(test_utils::FabricCommandInterface& commands) {
   ASSERT_TRUE(commands.wait_for_state(RouterStateCommon::RUNNING)) << to_string(commands.last_transition());
 }
 
+void FabricRouterControl::pause_and_resume(test_utils::FabricCommandInterface& commands, int rounds) {
+  for (int round = 0; round < rounds && !HasFatalFailure(); ++round) {
+    pause(commands);
+    ASSERT_TRUE(is_stopped()) << "Traffic detected during PAUSED state";
+    resume(commands);
+    ASSERT_TRUE(is_flowing());
+    ASSERT_FALSE(is_stopped());
+  }
+}
+
 }  // namespace warden::fabric

@@ -39,6 +39,8 @@ class FabricRouterControl : public Fabric1DFixture {
   // Pauses all; logs how long that took.
   void pause(test_utils::FabricCommandInterface& commands);
   void resume(test_utils::FabricCommandInterface& commands);
+  // Both, so many times: traffic stops each time, and flows again.
+  void pause_and_resume(test_utils::FabricCommandInterface& commands, int rounds);
 
  private:
   struct Launched {

@@ -28,13 +28,7 @@ TEST_F(FabricRouterControl, PauseStopsTraffic) {
 TEST_F(FabricRouterControl, ResumeRestoresTraffic) {
   launch_traffic();
   test_utils::FabricCommandInterface commands(control_plane());
-  for (int round = 0; round < 3; ++round) {
-    pause(commands);
-    ASSERT_TRUE(is_stopped()) << "Traffic detected during PAUSED state";
-    resume(commands);
-    ASSERT_TRUE(is_flowing());
-    ASSERT_FALSE(is_stopped());
-  }
+  pause_and_resume(commands, 3);
   stop_traffic();
 }
 
@@ -151,12 +145,7 @@ class LargeFabric : public FabricRouterControl {
 TEST_F(LargeFabric, LargerConfiguration) {
   launch_traffic();
   test_utils::FabricCommandInterface commands(control_plane());
-  for (int round = 0; round < 3; ++round) {
-    pause(commands);
-    ASSERT_TRUE(is_stopped()) << "Traffic detected during PAUSED state";
-    resume(commands);
-    ASSERT_TRUE(is_flowing());
-  }
+  pause_and_resume(commands, 3);
   stop_traffic();
 }
 
