@@ -6,4 +6,5 @@ add_library(warden_vfio STATIC
   ${CMAKE_CURRENT_LIST_DIR}/vfio_user_channel.cpp
   ${CMAKE_CURRENT_LIST_DIR}/vfio_user_client.cpp
   ${CMAKE_CURRENT_LIST_DIR}/vfio_user_open.cpp)
-target_link_libraries(warden_vfio PRIVATE warden_flags fmt::fmt nlohmann_json::nlohmann_json PUBLIC Threads::Threads)
+target_link_libraries(warden_vfio PRIVATE warden_flags fmt::fmt nlohmann_json::nlohmann_json
+                      PUBLIC warden_pci Threads::Threads)
