@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -29,24 +30,61 @@ struct DeviceInfo {
   bool can_reset = false;  // VFIO_DEVICE_FLAGS_RESET
 };
 
+struct RegionArea {
+  std::uint64_t offset = 0;
+  std::uint64_t size_bytes = 0;
+};
+
 struct RegionInfo {
   std::uint32_t index = 0;
   std::uint64_t size_bytes = 0;  // 0: this function has no such region
   bool readable = false;
   bool writable = false;
   bool mappable = false;  // map() may be tried; otherwise every access is trapped
+  // Where a mapping may lie when only parts of the region allow one (sparse), ascending; empty: anywhere in it.
+  std::vector<RegionArea> mappable_areas = {};
 };
+
+// Kinds of interrupt, by their VFIO_PCI_*_IRQ_INDEX. The last two are the kernel's own: an error that the bus reported,
+// and the wish to have the device back (unbinding, surprise removal): it is granted by closing the device.
+inline constexpr std::uint32_t kIntxIrq = 0;
+inline constexpr std::uint32_t kMsiIrq = 1;
+inline constexpr std::uint32_t kMsixIrq = 2;
+inline constexpr std::uint32_t kErrorIrq = 3;
+inline constexpr std::uint32_t kRequestIrq = 4;
 
 struct IrqInfo {
   std::uint32_t index = 0;
   std::uint32_t count = 0;
   bool eventfd = false;
+  // Level-triggered (INTx): each signal masks it. Make the card take its level back, then unmask_irq(); a level that
+  // still stands signals again at once.
+  bool automasked = false;
 };
 
 enum class DmaAccess : std::uint32_t { kCardReads = 1, kCardWrites = 2, kBoth = 3 };
 
+// Both ends belong to it, so that a range may reach the last address there is.
+struct IovaRange {
+  Iova first;
+  Iova last;
+};
+
+struct DmaLimits {
+  std::vector<IovaRange> usable;                 // what dma_map() may use, ascending: reserved regions are left out
+  std::uint64_t page_sizes = 0;                  // one bit a size, in bytes; the lowest is the unit of every mapping
+  std::optional<std::uint32_t> mappings_left{};  // how many more dma_map() may make, where the kernel tells
+};
+
+// A function that a hot reset takes along.
+struct HotResetDependent {
+  std::string address;                      // 0000:01:00.0
+  std::optional<std::uint32_t> group = {};  // its IOMMU group, where the backend learns it
+  bool is_ours = false;                     // this process has it (its group) open, so that the reset is allowed
+};
+
 struct HotResetInfo {
-  std::vector<std::string> dependents;  // PCI addresses of every function that this reset would take along
+  std::vector<HotResetDependent> dependents;  // every function of that bus or slot, this one among them
 };
 
 // A piece of a region mapped into this process. Unmapped with the object.
@@ -103,8 +141,12 @@ class Device {
   [[nodiscard]] virtual Status set_irq_eventfds(std::uint32_t index, std::uint32_t start, std::span<const int> fds) = 0;
   // Takes every eventfd of interrupt `index` away.
   [[nodiscard]] virtual Status disable_irqs(std::uint32_t index) = 0;
+  // Lets an automasked interrupt signal again; kUnsupported for one that is none.
+  [[nodiscard]] virtual Status unmask_irq(std::uint32_t index) = 0;
 
+  [[nodiscard]] virtual Result<DmaLimits> dma_limits() = 0;
   // Makes size_bytes of the file `memory` (from offset) visible to the card at `iova`. Page-aligned throughout.
+  // Functions of one IOMMU group see the same mappings.
   [[nodiscard]] virtual Status dma_map(Iova iova, std::uint64_t size_bytes, int memory, std::uint64_t offset,
                                        DmaAccess access) = 0;
   [[nodiscard]] virtual Status dma_unmap(Iova iova, std::uint64_t size_bytes) = 0;
@@ -112,19 +154,28 @@ class Device {
   // The function reset that the kernel (or the server) chooses; config space is saved and restored around it.
   [[nodiscard]] virtual Status reset() = 0;
   [[nodiscard]] virtual Result<HotResetInfo> hot_reset_info() = 0;
-  [[nodiscard]] virtual Status hot_reset() = 0;
+  // Resets the bus or slot with every function on it. `others` are further devices of this process that go along:
+  // without all dependents in hand the kernel refuses.
+  [[nodiscard]] virtual Status hot_reset(std::span<Device* const> others = {}) = 0;
 
-  // The descriptors that keep this device open (one for vfio-user; device, group and container for the kernel),
-  // in the order adopt() wants them. Borrowed.
+  // The descriptors that keep this device open, in the order adopt() wants them. Borrowed. vfio-user: the socket.
+  // Kernel: device, group, container; or device, iommufd.
   [[nodiscard]] virtual std::vector<int> descriptors() const = 0;
 
  protected:
   Device() = default;
 };
 
+// By which of the kernel's two interfaces a PCI address is opened. Automatic: the character device where the kernel has
+// both it and iommufd, else the group.
+enum class KernelInterface : std::uint8_t { kAutomatic, kGroup, kCharacterDevice };
+
 struct OpenOptions {
-  // How long one request may take before the device counts as unresponsive.
+  // How long one request may take before the device counts as unresponsive (vfio-user only; the kernel ends its own).
   int request_timeout_ms = 10'000;
+  // Whether a card may be opened that no IOMMU confines: it can then write to all memory of the host.
+  bool allow_no_iommu = false;
+  KernelInterface kernel_interface = KernelInterface::kAutomatic;
 };
 
 // Opens `vfio-user:PATH` or a PCI address. Errors are one line with cause and cure.

@@ -147,6 +147,20 @@ Status VfioUserClient::disable_irqs(std::uint32_t index) {
   return set_irqs(VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_TRIGGER, index, 0, 0, {});
 }
 
+Status VfioUserClient::unmask_irq(std::uint32_t index) {
+  auto known = irq(index);
+  if (!known) return std::unexpected(std::move(known).error());
+  if (!known->automasked) {
+    return fail(Code::kUnsupported, fmt::format("{}: interrupt {} does not mask itself", name_, index));
+  }
+  return set_irqs(VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_UNMASK, index, 0, 1, {});
+}
+
+// The protocol knows no reserved regions: what is behind the socket reaches any address.
+Result<DmaLimits> VfioUserClient::dma_limits() {
+  return DmaLimits{.usable = {{Iova{0}, Iova{~std::uint64_t{0}}}}, .page_sizes = page_sizes_};
+}
+
 Status VfioUserClient::dma_map(Iova iova, std::uint64_t size_bytes, int memory, std::uint64_t offset,
                                DmaAccess access) {
   const wire::DmaMap asked{sizeof(wire::DmaMap), static_cast<std::uint32_t>(access), offset, iova.value, size_bytes};
@@ -179,7 +193,7 @@ Result<HotResetInfo> VfioUserClient::hot_reset_info() {
   return fail(Code::kUnsupported, name_ + ": vfio-user has no hot reset; use the function reset");
 }
 
-Status VfioUserClient::hot_reset() {
+Status VfioUserClient::hot_reset(std::span<Device* const>) {
   return fail(Code::kUnsupported, name_ + ": vfio-user has no hot reset; use the function reset");
 }
 

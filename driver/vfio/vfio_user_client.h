@@ -30,12 +30,14 @@ class VfioUserClient final : public Device {
   [[nodiscard]] Result<Mapping> map(std::uint32_t region, std::uint64_t offset, std::uint64_t size_bytes) override;
   [[nodiscard]] Status set_irq_eventfds(std::uint32_t index, std::uint32_t start, std::span<const int> fds) override;
   [[nodiscard]] Status disable_irqs(std::uint32_t index) override;
+  [[nodiscard]] Status unmask_irq(std::uint32_t index) override;
+  [[nodiscard]] Result<DmaLimits> dma_limits() override;
   [[nodiscard]] Status dma_map(Iova iova, std::uint64_t size_bytes, int memory, std::uint64_t offset,
                                DmaAccess access) override;
   [[nodiscard]] Status dma_unmap(Iova iova, std::uint64_t size_bytes) override;
   [[nodiscard]] Status reset() override;
   [[nodiscard]] Result<HotResetInfo> hot_reset_info() override;
-  [[nodiscard]] Status hot_reset() override;
+  [[nodiscard]] Status hot_reset(std::span<Device* const> others) override;
   [[nodiscard]] std::vector<int> descriptors() const override { return {channel_.descriptor()}; }
 
  private:
@@ -66,6 +68,7 @@ class VfioUserClient final : public Device {
   std::vector<Region> regions_;
   std::vector<IrqInfo> irqs_;
   std::uint32_t max_transfer_bytes_ = wire::kMaxTransferBytes;
+  std::uint64_t page_sizes_ = wire::kPageBytes;
   std::uint32_t max_message_fds_ = 1;  // the protocol's default until the server says more
 
   VfioUserChannel channel_;

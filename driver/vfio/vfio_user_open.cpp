@@ -121,6 +121,7 @@ Status VfioUserClient::accept_version(std::span<const std::byte> reply) {
     return fail(Code::kProtocol, fmt::format("the server takes transfers of at most {} bytes, too few", transfer));
   }
   max_transfer_bytes_ = static_cast<std::uint32_t>(std::min<std::uint64_t>(transfer, wire::kMaxTransferBytes)) & ~7U;
+  page_sizes_ = number_capability(capabilities, "pgsizes", wire::kPageBytes);
   const std::uint64_t fds = number_capability(capabilities, "max_msg_fds", 1);
   max_message_fds_ = static_cast<std::uint32_t>(std::clamp<std::uint64_t>(fds, 1, wire::kMaxMessageFds));
   return {};
@@ -193,7 +194,8 @@ Result<IrqInfo> VfioUserClient::learn_irq(std::uint32_t index) {
                                      .reply_min_bytes = sizeof(answered)});
   if (!received) return std::unexpected(std::move(received).error());
   if (answered.index != index) return fail(Code::kProtocol, fmt::format("the answer is about {}", answered.index));
-  return IrqInfo{index, answered.count, (answered.flags & VFIO_IRQ_INFO_EVENTFD) != 0};
+  return IrqInfo{index, answered.count, (answered.flags & VFIO_IRQ_INFO_EVENTFD) != 0,
+                 (answered.flags & VFIO_IRQ_INFO_AUTOMASKED) != 0};
 }
 
 }  // namespace warden::vfio

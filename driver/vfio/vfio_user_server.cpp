@@ -23,7 +23,6 @@ namespace warden::vfio {
 namespace {
 
 constexpr std::uint32_t kDmaMapsMax = 65535;
-constexpr std::uint32_t kPageSizes = 4096;
 
 template <typename T>
 T load(std::span<const std::byte> bytes) {
@@ -257,7 +256,7 @@ VfioUserSession::Answer VfioUserSession::version(Message& message) {
                                 {{"max_msg_fds", wire::kMaxMessageFds},
                                  {"max_data_xfer_size", wire::kMaxTransferBytes},
                                  {"max_dma_maps", kDmaMapsMax},
-                                 {"pgsizes", kPageSizes}}}};
+                                 {"pgsizes", wire::kPageBytes}}}};
   const std::string data = mine.dump();
   std::span<std::byte> payload = reply_payload();
   std::size_t size =
@@ -299,7 +298,8 @@ VfioUserSession::Answer VfioUserSession::irq_info(Message& message) {
   if (asked.argument_bytes < sizeof(wire::IrqInfo) || asked.index >= info_.irq_count) return std::unexpected(EINVAL);
   const IrqInfo irq = target_.irq(asked.index);
   return store(reply_payload(), wire::IrqInfo{.argument_bytes = sizeof(wire::IrqInfo),
-                                              .flags = irq.eventfd ? VFIO_IRQ_INFO_EVENTFD : 0U,
+                                              .flags = (irq.eventfd ? VFIO_IRQ_INFO_EVENTFD : 0U) |
+                                                       (irq.automasked ? VFIO_IRQ_INFO_AUTOMASKED : 0U),
                                               .index = asked.index,
                                               .count = irq.count});
 }
@@ -360,7 +360,7 @@ VfioUserSession::Answer VfioUserSession::region_write(Message& message) {
 VfioUserSession::Answer VfioUserSession::dma_map(Message& message) {
   const auto asked = load<wire::DmaMap>(message.payload);
   constexpr std::uint32_t kAccess = wire::kDmaReadable | wire::kDmaWritable;
-  const std::uint64_t misaligned = (asked.address | asked.size | asked.offset) % kPageSizes;
+  const std::uint64_t misaligned = (asked.address | asked.size | asked.offset) % wire::kPageBytes;
   if (asked.argument_bytes < sizeof(wire::DmaMap) || (asked.flags & ~kAccess) != 0 || (asked.flags & kAccess) == 0 ||
       asked.size == 0 || misaligned != 0 || wraps(asked.address, asked.size) || wraps(asked.offset, asked.size)) {
     return std::unexpected(EINVAL);

@@ -18,6 +18,9 @@ inline constexpr std::uint32_t kMaxTransferBytes = 32 * 1024;
 // The largest message of any kind we accept; anything above it is a protocol error.
 inline constexpr std::uint32_t kMaxMessageBytes = kMaxTransferBytes + 4096;
 
+// The page size of the protocol, where no other was agreed on.
+inline constexpr std::uint32_t kPageBytes = 4096;
+
 // Descriptors one message may carry.
 inline constexpr std::uint32_t kMaxMessageFds = 8;
 

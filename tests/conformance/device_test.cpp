@@ -174,6 +174,28 @@ TEST_P(DeviceConformance, InterruptsReachTheirEventfd) {
   EXPECT_FALSE(device().set_irq_eventfds(1000, 0, fds));
 }
 
+// Proves that only an interrupt that masks itself can be unmasked.
+TEST_P(DeviceConformance, UnmasksOnlyWhatMasksItself) {
+  ASSERT_FALSE(device().irq(vfio::kMsiIrq)->automasked);
+  EXPECT_EQ(device().unmask_irq(vfio::kMsiIrq).error().code, Code::kUnsupported);
+}
+
+// Proves that the addresses for DMA are told in order, none twice, in whole pages.
+TEST_P(DeviceConformance, SaysWhichAddressesDmaMayUse) {
+  auto limits = device().dma_limits();
+  ASSERT_TRUE(limits) << limits.error().message;
+  const std::uint64_t page_bytes = limits->page_sizes & -limits->page_sizes;
+  ASSERT_GE(page_bytes, 4096U);
+  ASSERT_FALSE(limits->usable.empty());
+  for (std::size_t i = 0; i < limits->usable.size(); ++i) {
+    const vfio::IovaRange& range = limits->usable[i];
+    EXPECT_LT(range.first, range.last);
+    EXPECT_EQ(range.first.value % page_bytes, 0U);
+    EXPECT_EQ(range.last.value % page_bytes, page_bytes - 1);
+    EXPECT_TRUE(i == 0 || limits->usable[i - 1].last < range.first);
+  }
+}
+
 // Proves that memory can be given to the card and taken back, and that overlaps and strangers are refused.
 TEST_P(DeviceConformance, MapsMemoryForDma) {
   const UniqueFd memory(::memfd_create("dma", MFD_CLOEXEC));

@@ -40,7 +40,7 @@ std::unique_ptr<FakeDevice> FakeDevice::create(const FakeOptions& options) {
 Status FakeDevice::add_region(std::uint32_t index, std::uint64_t size_bytes, bool mappable) {
   UniqueFd memory(::memfd_create("fake-region", MFD_CLOEXEC));
   if (!memory || ::ftruncate(memory.get(), static_cast<off_t>(size_bytes)) != 0) return fail_errno("memfd");
-  regions_[index] = {{index, size_bytes, true, true, mappable}, std::move(memory)};
+  regions_[index] = {{index, size_bytes, true, true, mappable, {}}, std::move(memory)};
   return {};
 }
 
@@ -58,7 +58,7 @@ Result<vfio::RegionInfo> FakeDevice::region(std::uint32_t index) const {
 
 Result<vfio::IrqInfo> FakeDevice::irq(std::uint32_t index) const {
   if (index >= irqs_.size()) return fail(Code::kInvalidArgument, fmt::format("there is no interrupt {}", index));
-  return vfio::IrqInfo{index, static_cast<std::uint32_t>(irqs_[index].size()), true};
+  return vfio::IrqInfo{index, static_cast<std::uint32_t>(irqs_[index].size()), true, false};
 }
 
 Status FakeDevice::check(std::uint32_t region, std::uint64_t offset, std::uint64_t size_bytes) const {
@@ -114,6 +114,12 @@ Status FakeDevice::disable_irqs(std::uint32_t index) {
   return {};
 }
 
+Status FakeDevice::unmask_irq(std::uint32_t) { return fail(Code::kUnsupported, "no interrupt here masks itself"); }
+
+Result<vfio::DmaLimits> FakeDevice::dma_limits() {
+  return vfio::DmaLimits{.usable = {{vfio::Iova{0}, vfio::Iova{~std::uint64_t{0}}}}, .page_sizes = kPageBytes};
+}
+
 Status FakeDevice::dma_map(vfio::Iova iova, std::uint64_t size_bytes, int, std::uint64_t offset, vfio::DmaAccess) {
   if (size_bytes == 0 || (iova.value | size_bytes | offset) % kPageBytes != 0) {
     return fail(Code::kInvalidArgument, "not whole pages");
@@ -144,6 +150,6 @@ Status FakeDevice::reset() {
 }
 
 Result<vfio::HotResetInfo> FakeDevice::hot_reset_info() { return fail(Code::kUnsupported, "the fake has no bus"); }
-Status FakeDevice::hot_reset() { return fail(Code::kUnsupported, "the fake has no bus"); }
+Status FakeDevice::hot_reset(std::span<vfio::Device* const>) { return fail(Code::kUnsupported, "the fake has no bus"); }
 
 }  // namespace warden::testing

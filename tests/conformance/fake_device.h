@@ -36,12 +36,14 @@ class FakeDevice final : public vfio::Device {
   [[nodiscard]] Result<vfio::Mapping> map(std::uint32_t region, std::uint64_t offset, std::uint64_t size) override;
   [[nodiscard]] Status set_irq_eventfds(std::uint32_t index, std::uint32_t start, std::span<const int> fds) override;
   [[nodiscard]] Status disable_irqs(std::uint32_t index) override;
+  [[nodiscard]] Status unmask_irq(std::uint32_t index) override;
+  [[nodiscard]] Result<vfio::DmaLimits> dma_limits() override;
   [[nodiscard]] Status dma_map(vfio::Iova iova, std::uint64_t size_bytes, int memory, std::uint64_t offset,
                                vfio::DmaAccess access) override;
   [[nodiscard]] Status dma_unmap(vfio::Iova iova, std::uint64_t size_bytes) override;
   [[nodiscard]] Status reset() override;
   [[nodiscard]] Result<vfio::HotResetInfo> hot_reset_info() override;
-  [[nodiscard]] Status hot_reset() override;
+  [[nodiscard]] Status hot_reset(std::span<vfio::Device* const> others) override;
   [[nodiscard]] std::vector<int> descriptors() const override { return {}; }
 
  private:
