@@ -2,13 +2,20 @@
 // Mapped and trapped ways into a region.
 #include "driver/chip/bar.h"
 
-#include <cstring>
+#include <fmt/format.h>
 
 #include <cassert>
+#include <cstring>
 
 #include "driver/chip/block_copy.h"
+#include "driver/vfio/fault_handler.h"
 
 namespace warden::chip {
+namespace {
+
+vfio::CopyGuard guard(const vfio::Mapping& mapping) { return {mapping.base(), mapping.size_bytes()}; }
+
+}  // namespace
 
 Status Bar::map() {
   auto region = device_->region(region_);
@@ -26,15 +33,29 @@ Status Bar::map() {
 Status Bar::read(std::uint64_t offset, std::span<std::byte> into) {
   assert(into.size() <= size_bytes_ && offset <= size_bytes_ - into.size());
   if (!mapping_) return device_->read(region_, offset, into);
-  copy_from_card(into, static_cast<const std::byte*>(mapping_->base()) + offset);
-  return {};
+  const auto* from = static_cast<const std::byte*>(mapping_->base()) + offset;
+  if (guard(*mapping_).run([&] { copy_from_card(into, from); })) return {};
+  return lost();
 }
 
 Status Bar::write(std::uint64_t offset, std::span<const std::byte> from) {
   assert(from.size() <= size_bytes_ && offset <= size_bytes_ - from.size());
   if (!mapping_) return device_->write(region_, offset, from);
-  copy_to_card(static_cast<std::byte*>(mapping_->base()) + offset, from);
-  return {};
+  auto* to = static_cast<std::byte*>(mapping_->base()) + offset;
+  if (guard(*mapping_).run([&] { copy_to_card(to, from); })) return {};
+  return lost();
+}
+
+std::unexpected<Error> Bar::stale() const {
+  return fail(Code::kStale, fmt::format("{}: region {} was mapped before a reset of the card; map it again",
+                                        device_->name(), region_));
+}
+
+std::unexpected<Error> Bar::lost() const {
+  if (mapping_->is_stale()) return stale();
+  return fail(Code::kOffBus,
+              fmt::format("{}: region {} can't be reached: the card's memory is switched off, or it is gone",
+                          device_->name(), region_));
 }
 
 Result<std::uint32_t> Bar::trapped_read32(std::uint64_t offset) {

@@ -27,14 +27,17 @@ class Bar {
   [[nodiscard]] bool is_mapped() const noexcept { return mapping_.has_value(); }
   [[nodiscard]] std::uint64_t size_bytes() const noexcept { return size_bytes_; }
 
-  // One aligned 32-bit access; a plain load or store when mapped.
+  // One aligned 32-bit access; a plain load or store when mapped. Where faults are survived (vfio/fault_handler.h):
+  // kStale through a mapping from before a reset, kOffBus for what was stored into nothing; a load reads all ones.
   [[nodiscard]] Result<std::uint32_t> read32(std::uint64_t offset) {
-    if (mapping_) return mapping_->read32(offset);
-    return trapped_read32(offset);
+    if (!mapping_) return trapped_read32(offset);
+    const std::uint32_t value = mapping_->read32(offset);
+    if (value == vfio::kNothingThere && mapping_->is_stale()) return stale();
+    return value;
   }
   [[nodiscard]] Status write32(std::uint64_t offset, std::uint32_t value) {
     if (!mapping_) return trapped_write32(offset, value);
-    mapping_->write32(offset, value);
+    if (!mapping_->write32(offset, value)) return lost();
     return {};
   }
 
@@ -48,6 +51,8 @@ class Bar {
  private:
   Result<std::uint32_t> trapped_read32(std::uint64_t offset);
   Status trapped_write32(std::uint64_t offset, std::uint32_t value);
+  std::unexpected<Error> stale() const;
+  std::unexpected<Error> lost() const;
 
   vfio::Device* device_;
   std::uint32_t region_;

@@ -179,6 +179,7 @@ Status WarmReset::wake_arc() {
     ++resets;
     subject_.windows.forget_all();
     if (auto enabled = config_.set_command(saved_command_, wormhole::kCommandMemory); !enabled) return enabled;
+    if (auto mapped = subject_.bar0.map(); !mapped) return mapped;  // the reset has made the old mapping stale
     answer = subject_.arc.exchange(wormhole::message::kNop, 0, 0, kMessageTimeout);
   }
   if (answer) return {};
@@ -227,9 +228,11 @@ Status WarmReset::plant_canary() {
 }
 
 Status WarmReset::trigger() {
-  // From here on the windows are not what the pool remembers, and a mapping would fault or show a new card.
+  // From here on the windows are not what the pool remembers, and a mapping would fault or show a new card: also one
+  // that somebody else in this process has made, since the kernel does not see this reset.
   subject_.windows.forget_all();
   subject_.bar0.unmap();
+  subject_.device.revoke_mappings();
   lost_ = true;
   triggered_at_ = Clock::now();
   if (is_external()) return {};

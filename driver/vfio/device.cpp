@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which backend a device name means, and the one mapping type all of them hand out.
+// Which backend a device name means.
 #include "driver/vfio/device.h"
 
 #include <fmt/format.h>
-#include <sys/mman.h>
 
 #include <algorithm>
 
@@ -38,19 +37,6 @@ std::unexpected<Error> no_kernel_backend(std::string_view name) {
 }
 
 }  // namespace
-
-Mapping::Mapping(Mapping&& other) noexcept
-    : base_(std::exchange(other.base_, nullptr)), size_bytes_(std::exchange(other.size_bytes_, 0)) {}
-
-Mapping& Mapping::operator=(Mapping&& other) noexcept {
-  std::swap(base_, other.base_);
-  std::swap(size_bytes_, other.size_bytes_);
-  return *this;
-}
-
-Mapping::~Mapping() {
-  if (base_ != nullptr) ::munmap(base_, size_bytes_);
-}
 
 Status check_name(std::string_view name) {
   if (is_pci_address(name)) return {};

@@ -15,6 +15,8 @@
 #include <warden/result.h>
 #include <warden/unique_fd.h>
 
+#include "driver/vfio/mapping.h"
+
 namespace warden::vfio {
 
 // Addresses of three different worlds; mixing them does not compile. (The third, an address on the card, is
@@ -87,33 +89,6 @@ struct HotResetInfo {
   std::vector<HotResetDependent> dependents;  // every function of that bus or slot, this one among them
 };
 
-// A piece of a region mapped into this process. Unmapped with the object.
-class Mapping {
- public:
-  Mapping() = default;
-  Mapping(void* base, std::size_t size_bytes) noexcept : base_(base), size_bytes_(size_bytes) {}
-  Mapping(Mapping&& other) noexcept;
-  Mapping& operator=(Mapping&& other) noexcept;
-  ~Mapping();
-
-  [[nodiscard]] void* base() const noexcept { return base_; }
-  [[nodiscard]] std::size_t size_bytes() const noexcept { return size_bytes_; }
-
-  // One naturally aligned access of exactly this width, never split, merged or moved across another of these by
-  // the compiler; as ordered as the hardware keeps uncached accesses. `offset` is not checked: the mapping's owner
-  // stays below size_bytes().
-  [[nodiscard]] std::uint32_t read32(std::size_t offset) const noexcept {
-    return *reinterpret_cast<const volatile std::uint32_t*>(static_cast<const std::byte*>(base_) + offset);
-  }
-  void write32(std::size_t offset, std::uint32_t value) const noexcept {
-    *reinterpret_cast<volatile std::uint32_t*>(static_cast<std::byte*>(base_) + offset) = value;
-  }
-
- private:
-  void* base_ = nullptr;
-  std::size_t size_bytes_ = 0;
-};
-
 // Owner: whoever opened it. Threads: every call may be made from any thread; calls on one device are serialised by
 // the backend where the transport demands it. Errors: kOffBus is never made up here (all ones are data at this
 // level); kDisconnected when the card or its simulator is gone for good; kTimeout names what was awaited.
@@ -134,7 +109,7 @@ class Device {
   [[nodiscard]] virtual Status read(std::uint32_t region, std::uint64_t offset, std::span<std::byte> into) = 0;
   [[nodiscard]] virtual Status write(std::uint32_t region, std::uint64_t offset, std::span<const std::byte> from) = 0;
 
-  // kUnsupported where the region can't be mapped.
+  // kUnsupported where the region can't be mapped. Stale after reset(), hot_reset() and revoke_mappings().
   [[nodiscard]] virtual Result<Mapping> map(std::uint32_t region, std::uint64_t offset, std::uint64_t size_bytes) = 0;
 
   // Vectors start..start+fds.size()-1 of interrupt `index` signal these eventfds (borrowed for the call only).
@@ -151,6 +126,10 @@ class Device {
                                        DmaAccess access) = 0;
   [[nodiscard]] virtual Status dma_unmap(Iova iova, std::uint64_t size_bytes) = 0;
 
+  // Makes every mapping of this device fault from now on. For resets behind VFIO's back (a message to the card), after
+  // which an old mapping would silently show the new card.
+  void revoke_mappings() noexcept { mappings_.revoke_all(); }
+
   // The function reset that the kernel (or the server) chooses; config space is saved and restored around it.
   [[nodiscard]] virtual Status reset() = 0;
   [[nodiscard]] virtual Result<HotResetInfo> hot_reset_info() = 0;
@@ -164,6 +143,9 @@ class Device {
 
  protected:
   Device() = default;
+
+  // Backends: every mapping comes from here, and a reset begins with revoking them.
+  MappingList mappings_;
 };
 
 // By which of the kernel's two interfaces a PCI address is opened. Automatic: the character device where the kernel has

@@ -2,7 +2,9 @@
 # The device interface and its client backends.
 add_library(warden_vfio STATIC
   ${CMAKE_CURRENT_LIST_DIR}/device.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/fault_handler.cpp
   ${CMAKE_CURRENT_LIST_DIR}/iova_allocator.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/mapping.cpp
   ${CMAKE_CURRENT_LIST_DIR}/vfio_user_channel.cpp
   ${CMAKE_CURRENT_LIST_DIR}/vfio_user_client.cpp
   ${CMAKE_CURRENT_LIST_DIR}/vfio_user_open.cpp)

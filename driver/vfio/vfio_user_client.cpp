@@ -111,7 +111,7 @@ Result<Mapping> VfioUserClient::map(std::uint32_t region, std::uint64_t offset, 
   void* base = ::mmap(nullptr, size_bytes, protection, MAP_SHARED, wanted.memory.get(),
                       static_cast<off_t>(wanted.memory_offset + offset));
   if (base == MAP_FAILED) return fail_errno(in_words("map", region, offset, size_bytes));
-  return Mapping(base, size_bytes);
+  return mappings_.add(base, size_bytes);
 }
 
 Status VfioUserClient::set_irqs(std::uint32_t flags, std::uint32_t index, std::uint32_t start, std::uint32_t count,
@@ -184,6 +184,7 @@ Status VfioUserClient::dma_unmap(Iova iova, std::uint64_t size_bytes) {
 }
 
 Status VfioUserClient::reset() {
+  revoke_mappings();
   auto done = channel_.exchange({.command = wire::Command::kDeviceReset, .request = {}, .reply = {}});
   if (done) return {};
   return wrap(std::move(done).error(), name_ + ": function reset");

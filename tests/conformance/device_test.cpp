@@ -12,6 +12,7 @@
 #include <numeric>
 
 #include "driver/vfio/device.h"
+#include "driver/vfio/fault_handler.h"
 #include "tests/conformance/fake_device.h"
 #include "tests/conformance/simulator.h"
 
@@ -215,6 +216,23 @@ TEST_P(DeviceConformance, FunctionResetRestoresConfigurationSpace) {
   ASSERT_TRUE(device().reset());
   EXPECT_EQ(get<std::uint16_t>(device(), kConfig, 4) & 0x46, 0x46);
   EXPECT_EQ(get<std::uint32_t>(device(), kBar0, 0x1FC0'0000), 0U);  // windows are gone
+}
+
+// Proves that a mapping from before a reset reaches the new card neither way, and that one made after it does.
+TEST_P(DeviceConformance, ResetMakesMappingsStale) {
+  if (!device().region(kBar0)->mappable) GTEST_SKIP() << "nothing of this device can be mapped";
+  ASSERT_TRUE(vfio::survive_faults());
+  auto before = device().map(kBar0, 0, kScratchBytes);
+  ASSERT_TRUE(before) << before.error().message;
+  ASSERT_TRUE(device().reset());
+  EXPECT_TRUE(before->is_stale());
+  EXPECT_FALSE(before->write32(0x40, 0x0BAD'0BAD));
+  EXPECT_EQ(before->read32(0x40), vfio::kNothingThere);
+  ASSERT_TRUE(put<std::uint16_t>(device(), kConfig, 4, 0x6));
+  auto after = device().map(kBar0, 0, kScratchBytes);
+  ASSERT_TRUE(after) << after.error().message;
+  EXPECT_NE(after->read32(0x40), 0x0BAD'0BADU);
+  EXPECT_FALSE(after->is_stale());
 }
 
 // Proves that a reset a transport lacks is refused by name instead of done by halves.

@@ -94,7 +94,7 @@ Result<vfio::Mapping> FakeDevice::map(std::uint32_t region, std::uint64_t offset
   void* base = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, regions_[region].memory.get(),
                       static_cast<off_t>(offset));
   if (base == MAP_FAILED) return fail_errno("mmap");
-  return vfio::Mapping(base, size);
+  return mappings_.add(base, size);
 }
 
 Status FakeDevice::set_irq_eventfds(std::uint32_t index, std::uint32_t start, std::span<const int> fds) {
@@ -140,6 +140,7 @@ Status FakeDevice::dma_unmap(vfio::Iova iova, std::uint64_t size_bytes) {
 }
 
 Status FakeDevice::reset() {
+  revoke_mappings();
   for (const std::uint32_t bar : {VFIO_PCI_BAR0_REGION_INDEX, VFIO_PCI_BAR2_REGION_INDEX, VFIO_PCI_BAR4_REGION_INDEX}) {
     const auto size = static_cast<off_t>(regions_[bar].info.size_bytes);
     if (::fallocate(regions_[bar].memory.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, size) != 0) {
