@@ -6,8 +6,8 @@ export DESTDIR
 
 .DEFAULT_GOAL := build
 .NOTPARALLEL:
-.PHONY: build demo test check format-check lint headers-check house-check test-asan test-tsan bench install up down \
-        format clean help programs dependencies check-dependencies
+.PHONY: build demo test check format-check lint headers-check house-check test-asan test-tsan bench vm-shell install \
+        up down format clean help programs dependencies check-dependencies vm-dependencies
 
 build: dependencies  ## Build everything; programs land in build/release/bin (this is what plain `make` does)
 	cmake --preset release --log-level=NOTICE
@@ -48,6 +48,10 @@ test-tsan: dependencies  ## All tests with the thread sanitizer
 bench: build  ## Measure beside baselines; prints a table and writes build/bench.json
 	build/release/bin/warden-bench --json build/bench.json
 
+vm-shell: programs vm-dependencies  ## A prompt in a virtual machine with an IOMMU and simulated cards on vfio-pci
+	cmake --build --preset release --target warden-vm warden-vm-ask
+	build/release/bin/warden-vm $(if $(KERNEL),--kernel $(KERNEL))
+
 install: build  ## Install to PREFIX (default /usr/local) below DESTDIR (default none)
 	cmake --install build/release --prefix "$(PREFIX)"
 
@@ -72,6 +76,9 @@ programs: dependencies
 
 dependencies:
 	@tools/setup/install-dependencies packages.txt
+
+vm-dependencies:
+	@tools/setup/install-dependencies packages-vm.txt
 
 check-dependencies:
 	@tools/setup/install-dependencies packages.txt packages-check.txt

@@ -3,6 +3,7 @@
 // and nobody else notices.
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <linux/pci_regs.h>
 #include <linux/vfio.h>
 #include <poll.h>
 #include <sys/eventfd.h>
@@ -320,6 +321,20 @@ TEST(SimProtocol, DmaReachesTheClientsMemory) {
   EXPECT_EQ(seen, 0xFEEDF00DU);
   ASSERT_EQ(error_of(client.ask(Command::kDmaUnmap, bytes_of(wire::DmaUnmap{24, 0, 0x100000, 4096}))), 0);
   EXPECT_EQ(client.read32(kBar0, 0xB000000 + 0x100020), 0xFFFFFFFFU);
+}
+
+// Proves that --in-slot leaves the card to the kernel of the virtual machine: BARs dead until it enables memory, and
+// dead again after a reset.
+TEST(SimProtocol, InASlotTheClientSetsTheCardUp) {
+  SimProcess sim({"--in-slot", "--reset-duration", "1"});
+  WireClient client(sim.socket(0));
+  ASSERT_TRUE(client.hello());
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(client.read32(kBar0, kPostCode), 0xFFFFFFFFU);
+    client.write32(kConfig, 4, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+    EXPECT_EQ(client.read32(kBar0, kPostCode), 0xC0DE0001U);
+    ASSERT_EQ(error_of(client.ask(Command::kDeviceReset)), 0);
+  }
 }
 
 // Proves that DEVICE_RESET returns when the function is back, with the windows lost and the command register kept.

@@ -28,12 +28,12 @@ inline constexpr std::uint64_t kCsm = 0x1FE80000;
 inline constexpr std::uint32_t kMarker = 0x40;
 
 struct Card {
-  explicit Card(std::vector<std::uint8_t> harvested = {}, bool flr = true)
+  explicit Card(std::vector<std::uint8_t> harvested = {}, bool flr = true, bool in_slot = false)
       : chip(
             {.harvested_rows = std::move(harvested),
              .board_id = 0x18000000001,
              .asic_location = 0,
-             .pci = {.subsystem_id = 0x18, .function_level_reset = flr, .bar_space = 0x4000000000},
+             .pci = {.subsystem_id = 0x18, .function_level_reset = flr, .in_slot = in_slot, .bar_space = 0x4000000000},
              .reset_duration = std::chrono::milliseconds(200)},
             [this] { return now; }, [this] { ++rung; }) {}
 

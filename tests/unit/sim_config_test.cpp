@@ -109,5 +109,64 @@ TEST(SimConfig, Bar4IsAnAliasOnceTranslated) {
   EXPECT_EQ(card.bar32(0x1F30060, 2), 0xC0DE0001U);
 }
 
+constexpr bool kInSlot = true;
+
+// Puts BAR0 where a kernel would, and enables memory and bus master.
+void set_up(Card& card) {
+  EXPECT_FALSE(card.config_write(0x10, 0));
+  EXPECT_FALSE(card.config_write(0x14, 0x40));
+  EXPECT_FALSE(card.config_write(kCommand, kMemory | kMaster));
+}
+
+// Proves what a kernel finds in a slot: nothing set up, large BARs prefetchable so that they fit behind a bridge, no
+// storage where there is no capability, and a payload size that it may set.
+TEST(SimConfig, InASlotNothingIsSetUp) {
+  Card card({}, true, kInSlot);
+  EXPECT_EQ(card.config32(kCommand) & 0xFFFF, 0U);
+  EXPECT_EQ(card.bar32(kPostCode), kOnes);
+  const std::array<std::uint32_t, 3> flags = {0xC, 0x4, 0xC};
+  for (std::uint32_t bar = 0; bar < 3; ++bar) EXPECT_EQ(card.config32(0x10 + 8 * bar), flags[bar]) << bar;
+  EXPECT_EQ(card.config32(0x14), 0U);
+  EXPECT_FALSE(card.config_write(0xFFC, 0x12345678));
+  EXPECT_EQ(card.config32(0xFFC), 0U);
+  const std::uint32_t before = card.config32(0x78);
+  EXPECT_FALSE(card.config_write(0x78, before ^ (7 << 5)));
+  EXPECT_EQ(card.config32(0x78), before ^ (7 << 5));
+  set_up(card);
+  EXPECT_EQ(card.bar32(kPostCode), 0xC0DE0001U);
+}
+
+// Proves that in a slot a function reset, and one by the ARC, lose BARs, command register and MSI, and that the card
+// puts nothing back by itself: a kernel restores only what it finds changed, so what stayed would stay broken.
+TEST(SimConfig, InASlotAResetLosesWhatTheKernelSetUp) {
+  for (const bool by_function : {true, false}) {
+    Card card({}, true, kInSlot);
+    set_up(card);
+    EXPECT_FALSE(card.config_write(0x50, 1U << 16));
+    card.chip.set_interrupts_enabled(true);
+    EXPECT_TRUE(card.chip.raise_interrupt());
+    ASSERT_TRUE(card.chip.begin_reset(by_function ? ResetKind::kFunction : ResetKind::kBoard));
+    card.pass(std::chrono::seconds(1));
+    EXPECT_EQ(card.config32(kCommand) & 0xFFFF, 0U);
+    EXPECT_EQ(card.config32(0x14), 0U);
+    EXPECT_EQ(card.config32(0x50) & 1U << 16, 0U);
+    EXPECT_EQ(card.bar32(kPostCode), kOnes);
+    EXPECT_FALSE(card.config_write(kCommand, kMemory | kMaster));
+    EXPECT_EQ(card.bar32(kPostCode), 0xC0DE0001U) << "virtual machines do not write the BARs again";
+    EXPECT_EQ(card.config32(0x14), 0U) << "the card put them back";
+    card.chip.set_interrupts_enabled(true);
+    EXPECT_FALSE(card.chip.raise_interrupt()) << "MSI is off";
+    EXPECT_FALSE(card.config_write(0x50, 1U << 16));
+    EXPECT_TRUE(card.chip.raise_interrupt());
+  }
+}
+
+// Proves that whoever comes and goes in a slot changes nothing of it: enabling is the kernel's.
+TEST(SimConfig, InASlotNobodyEnablesTheCardForItsClient) {
+  Card card({}, true, kInSlot);
+  card.chip.client_opened();
+  EXPECT_EQ(card.config32(kCommand) & 0xFFFF, 0U);
+}
+
 }  // namespace
 }  // namespace warden::sim::testing

@@ -102,6 +102,7 @@ ChipOptions chip_options(const BoardOptions& options, unsigned chip) {
           .asic_location = chip,
           .pci = {.subsystem_id = type,
                   .function_level_reset = options.function_level_reset,
+                  .in_slot = options.in_slot,
                   .bar_space = kBarSpaceBegin + chip * kBarSpaceBytes},
           .reset_duration = options.reset_duration};
 }

@@ -31,6 +31,7 @@ struct BoardOptions {
   Board board;
   std::vector<std::uint8_t> harvested_rows = {11};
   bool function_level_reset = true;
+  bool in_slot = false;
   std::chrono::milliseconds reset_duration{200};
   std::uint8_t links_per_edge = 1;
   std::chrono::milliseconds link_training{50};

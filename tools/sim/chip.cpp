@@ -157,7 +157,8 @@ void Chip::set_interrupts_enabled(bool enabled) { interrupts_enabled_ = enabled 
 
 bool Chip::raise_interrupt() {
   settle();
-  const bool through = !reset_ && fault_ != Fault::kOffBus && interrupts_enabled_ && config_.bus_master();
+  const bool through =
+      !reset_ && fault_ != Fault::kOffBus && interrupts_enabled_ && config_.bus_master() && config_.msi_enabled();
   if (through) ++stats_.interrupts;
   return through;
 }

@@ -38,6 +38,7 @@ struct ServeOptions {
   std::string board = "n150";
   std::string harvested_rows = "11";
   std::string function_level_reset = "on";
+  bool in_slot = false;
   int reset_duration_ms = 200;
   unsigned links = 1;
   int link_training_ms = 50;
@@ -82,6 +83,8 @@ void add_serve_options(CLI::App& app, ServeOptions& options) {
   app.add_option("--flr", options.function_level_reset, "Whether cards can do a function-level reset")
       ->check(CLI::IsMember({"on", "off"}))
       ->capture_default_str();
+  app.add_flag("--in-slot", options.in_slot,
+               "Show a card as its slot does, to a virtual machine whose kernel drives it; else as VFIO does");
   app.add_option("--reset-duration", options.reset_duration_ms, "Milliseconds that a reset takes")
       ->type_name("MS")
       ->check(CLI::Range(0, kResetDurationMaxMs))
@@ -216,6 +219,7 @@ Result<Plan> plan(const ServeOptions& options) {
   Plan plan{.board = {.board = *board,
                       .harvested_rows = *rows,
                       .function_level_reset = options.function_level_reset == "on",
+                      .in_slot = options.in_slot,
                       .reset_duration = std::chrono::milliseconds(options.reset_duration_ms),
                       .links_per_edge = static_cast<std::uint8_t>(options.links),
                       .link_training = std::chrono::milliseconds(options.link_training_ms),

@@ -26,6 +26,8 @@ constexpr std::uint32_t kClassAndRevision = 0x12000001;
 constexpr std::uint16_t kCommandWritable =
     PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER | PCI_COMMAND_PARITY | PCI_COMMAND_SERR | PCI_COMMAND_INTX_DISABLE;
 
+constexpr std::uint64_t kBridgeRoomBytes = 1 << 20;
+
 constexpr std::uint32_t kGen4X16 = 4 | 16 << 4;  // speed and width fields of the link registers
 constexpr std::uint32_t kDeviceControlAtPowerOn =
     PCI_EXP_DEVCTL_RELAX_EN | PCI_EXP_DEVCTL_NOSNOOP_EN | PCI_EXP_DEVCTL_READRQ_512B;
@@ -38,9 +40,11 @@ bool touches(std::uint32_t offset, std::size_t length, std::uint32_t at, std::ui
 
 }  // namespace
 
-PciConfig::PciConfig(const PciOptions& options) : function_level_reset_(options.function_level_reset) {
+PciConfig::PciConfig(const PciOptions& options)
+    : function_level_reset_(options.function_level_reset), in_slot_(options.in_slot) {
   lay_out(options);
   values_ = power_on_;
+  if (in_slot_) return;
   std::uint64_t base = options.bar_space;
   for (std::size_t bar = 0; bar < kBarCount; ++bar) {
     set(bar_register(2 * bar), 4, static_cast<std::uint32_t>(base) | PCI_BASE_ADDRESS_MEM_TYPE_64);
@@ -55,7 +59,7 @@ PciConfig::PciConfig(const PciOptions& options) : function_level_reset_(options.
 
 void PciConfig::lay_out(const PciOptions& options) noexcept {
   // Whatever no capability covers is plain storage for the user, as VFIO passes it on.
-  std::ranges::fill(writable_, std::uint8_t{0xFF});
+  std::ranges::fill(writable_, in_slot_ ? std::uint8_t{0} : std::uint8_t{0xFF});
   std::fill_n(writable_.begin(), kExpressEnd, std::uint8_t{0});
 
   put(PCI_VENDOR_ID, 2, kVendor, 0);
@@ -66,7 +70,11 @@ void PciConfig::lay_out(const PciOptions& options) noexcept {
   put(PCI_CACHE_LINE_SIZE, 1, 0, 0xFF);
   for (std::size_t bar = 0; bar < kBarCount; ++bar) {
     const auto address_bits = ~static_cast<std::uint32_t>(kBarSizes[bar] - 1);
-    put(bar_register(2 * bar), 4, PCI_BASE_ADDRESS_MEM_TYPE_64, address_bits);
+    // A bridge passes 64-bit addresses on to prefetchable BARs alone, and has no room for the large ones below 4 GiB.
+    const bool prefetchable = in_slot_ && kBarSizes[bar] > kBridgeRoomBytes;
+    put(bar_register(2 * bar), 4,
+        PCI_BASE_ADDRESS_MEM_TYPE_64 | (prefetchable ? std::uint32_t{PCI_BASE_ADDRESS_MEM_PREFETCH} : 0U),
+        address_bits);
     put(bar_register(2 * bar + 1), 4, 0, 0xFFFFFFFF);
   }
   put(PCI_SUBSYSTEM_VENDOR_ID, 2, kVendor, 0);
@@ -90,7 +98,7 @@ void PciConfig::lay_out(const PciOptions& options) noexcept {
       0);
   // The kernel keeps the payload size to itself, and turns the reset bit into a call of its own.
   put(kDeviceControl, 2, kDeviceControlAtPowerOn,
-      0xFFFFU & ~static_cast<unsigned>(PCI_EXP_DEVCTL_PAYLOAD | PCI_EXP_DEVCTL_BCR_FLR));
+      0xFFFFU & ~static_cast<unsigned>((in_slot_ ? 0 : PCI_EXP_DEVCTL_PAYLOAD) | PCI_EXP_DEVCTL_BCR_FLR));
   put(kExpress + PCI_EXP_LNKCAP, 4, kGen4X16, 0);
   put(kExpress + PCI_EXP_LNKSTA, 2, kGen4X16, 0);
   put(kExpress + PCI_EXP_DEVCTL2, 2, 0, 0xFFFF);
@@ -134,7 +142,7 @@ void PciConfig::read(std::uint32_t offset, std::span<std::byte> into) const noex
 bool PciConfig::write(std::uint32_t offset, std::span<const std::byte> from) noexcept {
   assert(offset <= kConfigBytes && from.size() <= kConfigBytes - offset);
   // vfio_pci: "reset recovery - restoring BARs".
-  if (touches(offset, from.size(), PCI_COMMAND, 2)) set_bars(programmed_bars_);
+  if (!in_slot_ && touches(offset, from.size(), PCI_COMMAND, 2)) set_bars(programmed_bars_);
   for (std::size_t i = 0; i < from.size(); ++i) {
     const std::uint8_t mask = writable_[offset + i];
     std::uint8_t& value = values_[offset + i];
@@ -159,19 +167,28 @@ void PciConfig::write_back_door(std::uint32_t offset, std::span<const std::byte>
 }
 
 bool PciConfig::bar_answers(std::size_t bar) const noexcept {
+  // A virtual machine decodes addresses itself and answers reads of BARs from its own copy, which no reset of the
+  // function clears: its kernel finds them unchanged and never writes them again.
   const std::uint32_t low = get(bar_register(2 * bar), 4) & ~static_cast<std::uint32_t>(kBarSizes[bar] - 1);
   const bool full_power = (get(kPowerManagement + PCI_PM_CTRL, 2) & PCI_PM_CTRL_STATE_MASK) == 0;
-  return (command() & PCI_COMMAND_MEMORY) != 0 && full_power && (low | get(bar_register(2 * bar + 1), 4)) != 0;
+  return (command() & PCI_COMMAND_MEMORY) != 0 && full_power &&
+         (in_slot_ || (low | get(bar_register(2 * bar + 1), 4)) != 0);
 }
 
 bool PciConfig::bus_master() const noexcept { return (command() & PCI_COMMAND_MASTER) != 0; }
 
+bool PciConfig::msi_enabled() const noexcept {
+  return !in_slot_ || (get(kMsi + PCI_MSI_FLAGS, 2) & PCI_MSI_FLAGS_ENABLE) != 0;
+}
+
 std::uint16_t PciConfig::command() const noexcept { return static_cast<std::uint16_t>(get(PCI_COMMAND, 2)); }
 
-void PciConfig::enable_device() noexcept { set(PCI_COMMAND, 2, command() | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER); }
+void PciConfig::enable_device() noexcept {
+  if (!in_slot_) set(PCI_COMMAND, 2, command() | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+}
 
 void PciConfig::disable_device() noexcept {
-  set(PCI_COMMAND, 2, command() & ~static_cast<std::uint32_t>(PCI_COMMAND_MASTER));
+  if (!in_slot_) set(PCI_COMMAND, 2, command() & ~static_cast<std::uint32_t>(PCI_COMMAND_MASTER));
 }
 
 void PciConfig::chip_reset() noexcept {
@@ -180,6 +197,7 @@ void PciConfig::chip_reset() noexcept {
 }
 
 void PciConfig::function_reset() noexcept {
+  if (in_slot_) return chip_reset();
   std::copy(power_on_.begin() + kExpressEnd, power_on_.end(), values_.begin() + kExpressEnd);
 }
 

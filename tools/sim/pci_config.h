@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The card's configuration space as VFIO shows it: a Wormhole's header and capabilities, and the few things that the
 // kernel does on the way (BARs put back with a command write, payload size and link registers kept from the user).
+// Or as the slot shows it to a kernel, with nobody in between.
 #pragma once
 
 #include <array>
@@ -17,12 +18,14 @@ inline constexpr std::array<std::uint64_t, kBarCount> kBarSizes = {512ULL << 20,
 struct PciOptions {
   std::uint16_t subsystem_id = 0;
   bool function_level_reset = true;
+  bool in_slot = false;  // as the slot shows it: the client is a machine whose kernel sets the card up and restores it
   std::uint64_t bar_space = 0;  // where firmware of the host put the BARs: 1 GiB, aligned to its size
 };
 
 class PciConfig {
  public:
-  // As the host's firmware leaves it: BARs assigned, memory and bus master enabled.
+  // As the host's firmware leaves it: BARs assigned, memory and bus master enabled. In a slot: as after
+  // power-on.
   explicit PciConfig(const PciOptions& options);
 
   // The range lies inside the space.
@@ -32,9 +35,12 @@ class PciConfig {
   // Through the card's own back door, past the kernel (the DBI): read-only fields stay, nothing is kept from it.
   void write_back_door(std::uint32_t offset, std::span<const std::byte> from) noexcept;
 
-  // Which BARs answer: memory enabled, full power, an address programmed. `bar` is 0, 1 or 2.
+  // Which BARs answer: memory enabled, full power, an address programmed (in a slot: wherever they are). `bar` is 0, 1
+  // or 2.
   [[nodiscard]] bool bar_answers(std::size_t bar) const noexcept;
   [[nodiscard]] bool bus_master() const noexcept;
+  // Whether the card may raise its vector. VFIO sees to that; in a slot the kernel enables it in the capability.
+  [[nodiscard]] bool msi_enabled() const noexcept;
   [[nodiscard]] std::uint16_t command() const noexcept;
 
   // What the kernel does for whoever opens the function, and takes back with the last close.
@@ -43,7 +49,8 @@ class PciConfig {
 
   // A reset behind the kernel's back: everything as after power-on, BARs and command register zero.
   void chip_reset() noexcept;
-  // A reset by the kernel: what it saves and restores (header, capabilities) is as before, the rest is lost.
+  // A reset by the kernel: what it saves and restores (header, capabilities) is as before, the rest is lost. In a slot
+  // nothing is restored: that is left to the kernel.
   void function_reset() noexcept;
 
  private:
@@ -62,6 +69,7 @@ class PciConfig {
   Bytes writable_{};        // by the card's user
   Bars programmed_bars_{};  // the kernel's memory of them
   bool function_level_reset_;
+  bool in_slot_;
 };
 
 }  // namespace warden::sim
