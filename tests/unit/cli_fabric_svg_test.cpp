@@ -92,6 +92,15 @@ TEST(FabricSvg, SaysStatesAndRates) {
   EXPECT_THAT(svg, HasSubstr(">12.3 k/s</text>"));
 }
 
+// Rates stand along their links, so that no line runs through a number: those between rows are turned.
+TEST(FabricSvg, RatesStandAlongTheirLinks) {
+  FabricMap map = mesh_map(2, 2, 4);
+  for (MapLink& link : map.links) link.one.rate = TrafficRate{.words_per_second = 555'700};
+  const std::string svg = svg_of(map);
+  EXPECT_EQ(count_of(svg, "class=\"small\">555\\.7 k/s"), 8U);
+  EXPECT_EQ(count_of(svg, "class=\"small\" transform=\"rotate\\(-90 [0-9]+ [0-9]+\\)\">555\\.7 k/s"), 8U);
+}
+
 // Meshes lie below each other, and names of cards can't break out of the document.
 TEST(FabricSvg, TakesAnyName) {
   FabricMap map = mesh_map(1, 1, 1);

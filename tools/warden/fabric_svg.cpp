@@ -17,9 +17,9 @@ constexpr int kHeading = 28;  // of a mesh
 constexpr int kChipWidth = 150;
 constexpr int kChipHeight = 96;
 constexpr int kGapX = 150;  // between chips side by side: two rates are written there
-constexpr int kGapY = 96;
-constexpr int kBetweenLinksX = 36;  // of two chips one above the other
-constexpr int kBetweenLinksY = 20;
+constexpr int kGapY = 130;
+constexpr int kBetweenLinks = 20;
+constexpr int kRateLift = 5;  // a rate stands on its line
 constexpr int kLegend = 40;
 
 struct Point {
@@ -113,8 +113,8 @@ class Picture {
   }
   // Where on the edge of its chip a link begins: `halves` of a step from the middle.
   [[nodiscard]] static Point port_of(Point corner, fabric::Direction direction, int halves) {
-    const int middle_x = corner.x + (kChipWidth + halves * kBetweenLinksX) / 2;
-    const int middle_y = corner.y + (kChipHeight + halves * kBetweenLinksY) / 2;
+    const int middle_x = corner.x + (kChipWidth + halves * kBetweenLinks) / 2;
+    const int middle_y = corner.y + (kChipHeight + halves * kBetweenLinks) / 2;
     switch (direction) {
       case fabric::Direction::kEast: return {.x = corner.x + kChipWidth, .y = middle_y};
       case fabric::Direction::kWest: return {.x = corner.x, .y = middle_y};
@@ -128,18 +128,23 @@ class Picture {
     return direction == kEast ? kWest : direction == kWest ? kEast : direction == kSouth ? kNorth : kSouth;
   }
 
-  void text(Point at, const char* style, const std::string& words) {
-    body_ += fmt::format("<text x=\"{}\" y=\"{}\" class=\"{}\">{}</text>\n", at.x, at.y, style, escaped(words));
+  void text(Point at, const char* style, const std::string& words, bool upwards = false) {
+    const std::string turned = upwards ? fmt::format(" transform=\"rotate(-90 {} {})\"", at.x, at.y) : "";
+    body_ +=
+        fmt::format("<text x=\"{}\" y=\"{}\" class=\"{}\"{}>{}</text>\n", at.x, at.y, style, turned, escaped(words));
   }
-  void add_half(const MapEnd& end, Point from, Point to, int position) {
+  void add_half(const MapEnd& end, Point from, Point to) {
     body_ += fmt::format(
         "<line x1=\"{}\" y1=\"{}\" x2=\"{}\" y2=\"{}\" stroke=\"{}\" "
         "stroke-width=\"{:.1f}\"><title>{}</title></line>\n",
         from.x, from.y, to.x, to.y, style_of(end).colour, width_of(end), tooltip(end));
     const std::string rate = rate_text(end);
-    // Side by side, rates would run into each other: every second one is higher.
-    const int lift = from.x == to.x && position % 2 == 1 ? 14 : 4;
-    if (!rate.empty()) text({.x = (from.x + to.x) / 2, .y = (from.y + to.y) / 2 - lift}, "small", rate);
+    if (rate.empty()) return;
+    // Along its line, so that neither another line nor another rate runs through it.
+    const bool upwards = from.x == to.x;
+    Point at{.x = (from.x + to.x) / 2, .y = (from.y + to.y) / 2};
+    (upwards ? at.x : at.y) -= kRateLift;
+    text(at, "small", rate, upwards);
   }
   void add_link(const MapLink& link) {
     const auto is_beside = [&](const MapLink& other) {
@@ -151,8 +156,8 @@ class Picture {
     const Point from = port_of(corner_of(link.one.router.node), link.direction, halves);
     const Point to = port_of(corner_of(link.other.router.node), opposite(link.direction), halves);
     const Point middle{.x = (from.x + to.x) / 2, .y = (from.y + to.y) / 2};
-    add_half(link.one, from, middle, position);
-    add_half(link.other, to, middle, position);
+    add_half(link.one, from, middle);
+    add_half(link.other, to, middle);
   }
   void add_chip(const MapDevice& device) {
     const Point corner = corner_of(device.node);
