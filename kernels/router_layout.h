@@ -95,10 +95,10 @@ static_assert(sizeof(PortBlock) == 32);
 
 // A ring of a sink on this chip.
 struct DeliveryBlock {
-  uint32_t tile;      // host, any time: last to begin. 0: unused
+  uint32_t tile;      // host, any time: last to begin, first to end. 0: unused
   uint32_t ring;      // host: L1 address of the SinkRing
   uint32_t produced;  // router; host while unused
-  uint32_t reserved0;
+  uint32_t owner;     // the host's note, as in RouterConfiguration: the sink's tile while its core may run. 0: free
   uint32_t consumed;  // sink; host while unused
   uint32_t reserved1[3];
 };

@@ -26,6 +26,7 @@ std::set<Tile> worker_tiles(const kernels::RouterBlock& block) {
   }
   for (const kernels::DeliveryBlock& delivery : block.deliveries) {
     if (delivery.tile != 0) add(delivery.tile);
+    if (delivery.owner != 0) add(delivery.owner);
   }
   return tiles;
 }

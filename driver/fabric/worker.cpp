@@ -133,19 +133,21 @@ std::string to_string(const Worker& worker) {
 Result<Worker> start_sink(ControlPlane& fabric, const FabricNodeId& node, Tile tile, milliseconds timeout) {
   auto worker = place_on(fabric, WorkerKind::kSink, node, tile);
   if (!worker) return worker;
-  const auto places = prepare_deliveries(fabric, node);
+  const auto places = choose_deliveries(fabric, node);
   if (!places) return wrap(places.error(), "start " + to_string(*worker));
   worker->teardown_signal_address = kernels::kWorkerFree;
   kernels::SinkBlock block{};
   block.header.teardown_address = worker->teardown_signal_address;
   fill_rings(*places, block);
   auto done = write_worker(fabric, *worker, kernels::sink_image(), block);
+  if (done) done = reserve_deliveries(fabric, *places, tile);
   if (done) done = start_core(fabric, *worker, timeout);
-  if (!done) return give_up(fabric, *worker, std::move(done).error());
-  done = open_deliveries(fabric, *places, tile);
+  if (done) done = open_deliveries(fabric, *places, tile);
   if (!done) {
-    (void)take_deliveries_back(fabric, *worker, false, timeout);  // those that were opened
-    return give_up(fabric, *worker, std::move(done).error());
+    (void)close_deliveries(fabric, *worker, false, timeout);  // those that were opened
+    auto given_up = give_up(fabric, *worker, std::move(done).error());
+    (void)free_deliveries(fabric, *worker);
+    return given_up;
   }
   return worker;
 }
@@ -208,15 +210,16 @@ Status detach_worker(ControlPlane& fabric, const Worker& worker, milliseconds ti
     const auto header = read_header(fabric, worker);
     if (!header) return std::unexpected(header.error());
     const bool takes = !*held && header->status == WorkerStatus::kRunning;
-    if (auto done = take_deliveries_back(fabric, worker, takes, patience.left()); !done) return done;
+    if (auto done = close_deliveries(fabric, worker, takes, patience.left()); !done) return done;
   }
   if (!*held) {
     if (auto done = signal_worker_teardown(fabric, worker); !done) return done;
     if (auto done = wait_for_worker_complete(fabric, worker, patience.left()); !done) return done;
     if (auto done = hold_tensix(card, worker.tile); !done) return done;
   }
+  if (is_sink) return free_deliveries(fabric, worker);
   const Router* router = worker.router ? fabric.find(*worker.router) : nullptr;
-  if (is_sink || router == nullptr) return {};
+  if (router == nullptr) return {};
   return take_lane_back(fabric, *router, worker.lane, patience.left());
 }
 

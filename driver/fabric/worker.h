@@ -38,6 +38,7 @@ struct Worker {
   std::optional<RouterId> router = {};  // of a generator: the first on its way
   std::uint32_t lane = 0;               // there
   std::uint32_t teardown_signal_address = 0;
+  bool whole = true;  // false of a sink whose starter, or who took it away, was killed on the way: detach it
 };
 [[nodiscard]] std::string to_string(const Worker& worker);  // "generator 0:(1,2) tile (3,4)"
 
@@ -54,7 +55,8 @@ struct GeneratorOptions {
 // The working Tensix tiles of a card, row by row: logical core (x, y) is the entry y * 8 + x.
 inline constexpr std::size_t kTensixColumns = 8;
 [[nodiscard]] std::vector<Tile> working_tiles(const Card& card);
-// The first one whose core is held in reset, from the last on. kBusy when there is none.
+// The first one whose core is held in reset and that no lane or delivery names, from the last on. kBusy when there is
+// none.
 [[nodiscard]] Result<Tile> free_tile(const ControlPlane& fabric, const FabricNodeId& node);
 
 // Placed on `tile` (which must be free), attached and running when they return; on errors nothing is left. A sink takes
@@ -74,7 +76,7 @@ inline constexpr std::size_t kTensixColumns = 8;
 [[nodiscard]] Status detach_worker(ControlPlane& fabric, const Worker& worker,
                                    std::chrono::milliseconds timeout = std::chrono::milliseconds(1000));
 
-// The workers that lanes and deliveries of the routers name.
+// The workers that lanes and deliveries of the routers name: all whose cores run, and those that somebody died over.
 [[nodiscard]] Result<std::vector<Worker>> find_workers(const ControlPlane& fabric);
 
 [[nodiscard]] Result<kernels::GeneratorBlock> read_generator(const ControlPlane& fabric, const Worker& worker);

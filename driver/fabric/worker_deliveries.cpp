@@ -26,12 +26,17 @@ Result<Deliveries> read_deliveries(const ControlPlane& fabric, const Router& rou
   return read;
 }
 
-Status set_tile(const ControlPlane& fabric, const Router& router, std::uint32_t delivery, std::uint32_t word) {
-  const CardAddress address{delivery_address(delivery).value + offsetof(kernels::DeliveryBlock, tile)};
+Status set_word(const ControlPlane& fabric, const Router& router, std::uint32_t delivery, std::size_t offset,
+                std::uint32_t word) {
+  const CardAddress address{delivery_address(delivery).value + offset};
   auto written = fabric.card(router).write32(router.tile, address, word);
   if (!written) return wrap(std::move(written).error(), "write a delivery of router " + to_string(router.id));
   return written;
 }
+constexpr std::size_t kTile = offsetof(kernels::DeliveryBlock, tile);
+constexpr std::size_t kOwner = offsetof(kernels::DeliveryBlock, owner);
+
+bool is_free(const kernels::DeliveryBlock& delivery) { return delivery.tile == 0 && delivery.owner == 0; }
 
 // Closed, but what was put into its ring may not have been taken yet.
 struct Closing {
@@ -53,24 +58,18 @@ Result<bool> has_taken(const ControlPlane& fabric, const Worker& sink, const Clo
 
 }  // namespace
 
-Result<std::vector<DeliveryPlace>> prepare_deliveries(const ControlPlane& fabric, const FabricNodeId& node) {
+Result<std::vector<DeliveryPlace>> choose_deliveries(const ControlPlane& fabric, const FabricNodeId& node) {
   std::vector<DeliveryPlace> places;
   for (const Router& router : fabric.routers()) {
     if (router.id.node != node) continue;
     const auto deliveries = read_deliveries(fabric, router);
     if (!deliveries) return std::unexpected(deliveries.error());
-    const auto free = std::ranges::find(*deliveries, 0U, &kernels::DeliveryBlock::tile);
+    const auto free = std::ranges::find_if(*deliveries, is_free);
     if (free == deliveries->end()) {
       return fail(Code::kBusy, fmt::format("router {} already delivers to {} sinks: take one away first",
                                            to_string(router.id), kernels::kDeliveries));
     }
-    const auto index = static_cast<std::uint32_t>(free - deliveries->begin());
-    kernels::DeliveryBlock fresh{};
-    fresh.ring = ring_address(router.id.channel);
-    if (auto written = write_struct(fabric.card(router), router.tile, delivery_address(index), fresh); !written) {
-      return wrap(std::move(written).error(), "write a delivery of router " + to_string(router.id));
-    }
-    places.push_back({.router = &router, .delivery = index});
+    places.push_back({.router = &router, .delivery = static_cast<std::uint32_t>(free - deliveries->begin())});
   }
   if (places.empty()) return fail(Code::kNotFound, fmt::format("device {} has no routers", to_string(node)));
   return places;
@@ -85,15 +84,26 @@ void fill_rings(const std::vector<DeliveryPlace>& places, kernels::SinkBlock& si
   }
 }
 
-Status open_deliveries(const ControlPlane& fabric, const std::vector<DeliveryPlace>& places, Tile sink) {
-  for (const DeliveryPlace& place : places) {
-    if (auto done = set_tile(fabric, *place.router, place.delivery, tile_word(sink)); !done) return done;
+Status reserve_deliveries(const ControlPlane& fabric, const std::vector<DeliveryPlace>& places, Tile sink) {
+  for (const auto& [router, index] : places) {
+    kernels::DeliveryBlock fresh{};
+    fresh.ring = ring_address(router->id.channel);
+    fresh.owner = tile_word(sink);
+    if (auto written = write_struct(fabric.card(*router), router->tile, delivery_address(index), fresh); !written) {
+      return wrap(std::move(written).error(), "write a delivery of router " + to_string(router->id));
+    }
   }
   return {};
 }
 
-Status take_deliveries_back(const ControlPlane& fabric, const Worker& sink, bool takes,
-                            std::chrono::milliseconds timeout) {
+Status open_deliveries(const ControlPlane& fabric, const std::vector<DeliveryPlace>& places, Tile sink) {
+  for (const DeliveryPlace& place : places) {
+    if (auto done = set_word(fabric, *place.router, place.delivery, kTile, tile_word(sink)); !done) return done;
+  }
+  return {};
+}
+
+Status close_deliveries(const ControlPlane& fabric, const Worker& sink, bool takes, std::chrono::milliseconds timeout) {
   Patience patience(timeout);
   std::vector<Closing> closing;
   RouterList routers;
@@ -103,7 +113,7 @@ Status take_deliveries_back(const ControlPlane& fabric, const Worker& sink, bool
     if (!deliveries) return std::unexpected(deliveries.error());
     for (std::uint32_t index = 0; index < kernels::kDeliveries; ++index) {
       if ((*deliveries)[index].tile != tile_word(sink.tile)) continue;
-      if (auto done = set_tile(fabric, router, index, 0); !done) return done;
+      if (auto done = set_word(fabric, router, index, kTile, 0); !done) return done;
       closing.push_back({&router, index});
       routers.push_back(&router);
     }
@@ -124,6 +134,19 @@ Status take_deliveries_back(const ControlPlane& fabric, const Worker& sink, bool
         return fail(Code::kTimeout, fmt::format("{} did not take all its packets within {} ms: {}", to_string(sink),
                                                 timeout.count(), seen));
       }
+    }
+  }
+  return {};
+}
+
+Status free_deliveries(const ControlPlane& fabric, const Worker& sink) {
+  for (const Router& router : fabric.routers()) {
+    if (router.id.node != sink.node) continue;
+    const auto deliveries = read_deliveries(fabric, router);
+    if (!deliveries) return std::unexpected(deliveries.error());
+    for (std::uint32_t index = 0; index < kernels::kDeliveries; ++index) {
+      if ((*deliveries)[index].owner != tile_word(sink.tile)) continue;
+      if (auto done = set_word(fabric, router, index, kOwner, 0); !done) return done;
     }
   }
   return {};

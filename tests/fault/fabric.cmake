@@ -6,3 +6,5 @@ warden_add_test(test_fabric_broken SOURCES ${CMAKE_CURRENT_LIST_DIR}/fabric_brok
                 TIMEOUT 300)
 warden_add_test(test_fabric_kill SOURCES ${CMAKE_CURRENT_LIST_DIR}/fabric_kill_test.cpp LIBS warden_test_fabric
                 TIMEOUT 300)
+warden_add_test(test_fabric_worker_kill SOURCES ${CMAKE_CURRENT_LIST_DIR}/fabric_worker_kill_test.cpp
+                LIBS warden_test_fabric TIMEOUT 300)

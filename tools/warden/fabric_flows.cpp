@@ -141,7 +141,7 @@ Result<Traffic> read_traffic(const fabric::ControlPlane& fabric) {
     Flow& flow = traffic.flows.back();
     flow.sender->held = *held;
     flow.is_sink_gone = std::ranges::none_of(traffic.sinks, [&](const fabric::Worker& sink) {
-      return sink.node == flow.destination && sink.tile == flow.destination_tile;
+      return sink.node == flow.destination && sink.tile == flow.destination_tile && sink.whole;
     });
   }
   for (std::size_t i = 0; i < blocks.size(); ++i) {

@@ -18,6 +18,9 @@ int show_flows(const Context& context, bool as_json) {
   if (!traffic) return report(traffic.error());
   if (as_json) {
     fmt::print("{}\n", json_text(json_of(*traffic)));
+  } else if (traffic->flows.empty() && !traffic->sinks.empty()) {
+    fmt::print("no flows; {} left: 'warden fabric traffic stop' takes them away\n",
+               counted(traffic->sinks.size(), "sink"));
   } else if (traffic->flows.empty()) {
     fmt::print("no flows\n");
   } else {

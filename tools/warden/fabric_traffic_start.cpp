@@ -74,7 +74,7 @@ class Starter {
   [[nodiscard]] Result<fabric::Worker> sink_on(const fabric::FabricNodeId& node) {
     for (const auto* workers : {&running_.sinks, &started_}) {
       for (const fabric::Worker& worker : *workers) {
-        if (worker.kind == kernels::WorkerKind::kSink && worker.node == node) return worker;
+        if (worker.kind == kernels::WorkerKind::kSink && worker.node == node && worker.whole) return worker;
       }
     }
     const auto tile = fabric::free_tile(fabric_, node);
