@@ -4,37 +4,18 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
+#include <utility>
 
+#include "driver/pci/address.h"
+#include "driver/vfio/kernel_device.h"
 #include "driver/vfio/vfio_user_client.h"
 
 namespace warden::vfio {
 namespace {
 
 constexpr std::string_view kVfioUserPrefix = "vfio-user:";
-// d = hexadecimal digit, o = octal digit (a function number).
-constexpr std::string_view kPciAddressShape = "dddd:dd:dd.o";
 
-bool is_pci_address(std::string_view name) {
-  const auto fits = [](char shape, char letter) {
-    switch (shape) {
-      case 'd':
-        return (letter >= '0' && letter <= '9') || (letter >= 'a' && letter <= 'f') || (letter >= 'A' && letter <= 'F');
-      case 'o': return letter >= '0' && letter <= '7';
-      default: return letter == shape;
-    }
-  };
-  return name.size() == kPciAddressShape.size() &&
-         std::equal(name.begin(), name.end(), kPciAddressShape.begin(),
-                    [&](char letter, char shape) { return fits(shape, letter); });
-}
-
-std::unexpected<Error> no_kernel_backend(std::string_view name) {
-  return fail(Code::kUnsupported,
-              fmt::format("device {}: this build has no kernel VFIO backend for PCI addresses; name a simulated card "
-                          "as vfio-user:PATH",
-                          name));
-}
+bool is_pci_address(std::string_view name) { return pci::Address::parse(name).has_value(); }
 
 }  // namespace
 
@@ -47,14 +28,14 @@ Status check_name(std::string_view name) {
 
 Result<std::unique_ptr<Device>> open(std::string_view name, const OpenOptions& options) {
   if (auto named = check_name(name); !named) return std::unexpected(std::move(named).error());
-  if (is_pci_address(name)) return no_kernel_backend(name);
+  if (is_pci_address(name)) return KernelDevice::open(name, options);
   return VfioUserClient::connect(name, name.substr(kVfioUserPrefix.size()), options);
 }
 
 Result<std::unique_ptr<Device>> adopt(std::string_view name, std::vector<UniqueFd> descriptors,
                                       const OpenOptions& options) {
   if (auto named = check_name(name); !named) return std::unexpected(std::move(named).error());
-  if (is_pci_address(name)) return no_kernel_backend(name);
+  if (is_pci_address(name)) return KernelDevice::adopt(name, std::move(descriptors));
   if (descriptors.size() != 1) {
     return fail(Code::kInvalidArgument,
                 fmt::format("adopt {}: a vfio-user device is one descriptor, not {}", name, descriptors.size()));
