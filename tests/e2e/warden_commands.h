@@ -30,6 +30,8 @@ inline std::vector<std::vector<std::string>> warden_commands() {
           {"fabric", "traffic", "stop"},
           {"peek"},
           {"poke"},
+          {"bind"},
+          {"unbind"},
           {"completions"}};
 }
 

@@ -83,6 +83,8 @@ int run(int argc, char** argv) {
   add_fabric_command(app, context);
   add_peek_command(app, context);
   add_poke_command(app, context);
+  add_bind_command(app, context);
+  add_unbind_command(app, context);
   add_completions_command(app, context);
   if (const auto status = parse(app, split_command_line(argc, argv, context), context)) return *status;
   return context.run();
