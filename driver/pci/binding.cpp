@@ -13,14 +13,14 @@
 namespace warden::pci {
 namespace {
 
-BindingChange change_of(const Sysfs& sysfs, const Function& before, std::string expected, bool dry_run) {
+BindingChange change_of(const Sysfs& sysfs, const Function& before, const std::string& expected, bool dry_run) {
   const auto now = read_function(sysfs, before.address);
   const bool known = now && !dry_run;
   BindingChange change{.address = before.address,
                        .what = before.what(),
                        .iommu_group = before.iommu_group,
                        .from = before.driver,
-                       .to = known ? now->driver : std::move(expected),
+                       .to = known ? now->driver : expected,
                        .node = {}};
   if (known && now->driver == kVfioDriver) {
     change.node = now->device_node.empty() ? now->group_node : now->device_node;

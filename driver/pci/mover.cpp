@@ -76,7 +76,12 @@ Status Mover::remember(const Function& function) {
 }
 
 Status Mover::take(const Function& function) {
-  if (function.driver == kVfioDriver) return {};
+  if (function.driver == kVfioDriver) {
+    // An unbind that was killed may have taken the override away already.
+    const auto known = former(function);
+    if (!known) return std::unexpected(known.error());
+    return *known ? set_override(function, std::string(kVfioDriver)) : Status();
+  }
   if (auto remembered = remember(function); !remembered) return remembered;
   if (auto set = set_override(function, std::string(kVfioDriver)); !set) return set;
   if (auto gone = let_go(function); !gone) return gone;

@@ -61,7 +61,7 @@ void add_processes(const Sysfs& sysfs, const std::vector<FileIdentity>& nodes, s
     const std::string process = sysfs.proc() + "/" + pid;
     const std::vector<std::string> files = Sysfs::names_in(process + "/fd");
     const bool holds = std::ranges::any_of(files, [&](const std::string& file) {
-      const auto identity = identity_of(process + "/fd/" + file);
+      const auto identity = identity_of(fmt::format("{}/fd/{}", process, file));
       return identity && std::ranges::find(nodes, *identity) != nodes.end();
     });
     if (holds) users.push_back(fmt::format("pid {} ({})", pid, Sysfs::read_or_empty(process + "/comm")));
@@ -97,7 +97,7 @@ std::vector<std::string> users_of(const Sysfs& sysfs, const Function& function) 
   if (!identities.empty()) add_processes(sysfs, identities, users);
   add_mounts(sysfs, mountable, users);
   for (const std::string& name : Sysfs::names_in(path + "/net")) {
-    if (Sysfs::read_or_empty(path + "/net/" + name + "/operstate") == "up") {
+    if (Sysfs::read_or_empty(fmt::format("{}/net/{}/operstate", path, name)) == "up") {
       users.push_back("the network interface " + name);
     }
   }

@@ -99,6 +99,10 @@ TEST(CliAlone, RefusesBadUsage) {
                                                           {"fabric", "traffic", "start", "--size", "20"},
                                                           {"fabric", "traffic", "start", "--rate", "0"},
                                                           {"fabric", "traffic", "start", "--pattern", "star"},
+                                                          {"bind"},
+                                                          {"bind", "01:00"},
+                                                          {"bind", "0000:01:00.0", "--timeout", "5"},
+                                                          {"unbind", "0000:01:00.8"},
                                                           {"completions"},
                                                           {"completions", "tcsh"}};
   for (const auto& command : commands) {

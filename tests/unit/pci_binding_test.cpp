@@ -14,7 +14,6 @@
 namespace warden::pci {
 namespace {
 
-using test::PciCard;
 using test::PciKernel;
 using test::PciTree;
 using ::testing::AllOf;
