@@ -4,7 +4,7 @@ target_link_libraries(warden_fake_device PRIVATE warden_flags fmt::fmt PUBLIC wa
 
 add_library(warden_test_simulator STATIC ${CMAKE_CURRENT_LIST_DIR}/simulator.cpp)
 target_compile_definitions(warden_test_simulator PRIVATE WARDEN_SIM_PATH="$<TARGET_FILE:warden-sim>")
-target_link_libraries(warden_test_simulator PRIVATE warden_flags PUBLIC nlohmann_json::nlohmann_json)
+target_link_libraries(warden_test_simulator PRIVATE warden_flags warden_vm_guest PUBLIC nlohmann_json::nlohmann_json)
 add_dependencies(warden_test_simulator warden-sim)
 
 warden_add_test(test_device_conformance SOURCES ${CMAKE_CURRENT_LIST_DIR}/device_test.cpp

@@ -15,6 +15,8 @@
 
 #include <warden/unique_fd.h>
 
+#include "tests/vm/guest_host.h"
+
 namespace warden::testing {
 namespace {
 
@@ -62,9 +64,37 @@ std::string read_until(int fd, const std::string& enough) {
   return text;
 }
 
+// Every number of `now` less that of `before`, at all depths: counters.
+nlohmann::json since(const nlohmann::json& before, const nlohmann::json& now) {
+  if (now.is_number_unsigned()) return now.get<std::uint64_t>() - before.get<std::uint64_t>();
+  if (!now.is_object()) return now;
+  nlohmann::json difference;
+  for (const auto& [key, value] : now.items()) difference[key] = since(before.at(key), value);
+  return difference;
+}
+
 }  // namespace
 
+std::string Simulator::attached_device() {
+  const char* device = std::getenv("WARDEN_TEST_DEVICE");
+  return device == nullptr ? "" : device;
+}
+
+void Simulator::attach(const std::vector<std::string>& options) {
+  attached_ = true;
+  set_fault("none");
+  for (std::size_t i = 0; i + 1 < options.size(); i += 2) {
+    if (options[i] != "--reset-duration") throw std::runtime_error("a running warden-sim can't change " + options[i]);
+    ctl({"reset-duration", options[i + 1]});
+  }
+  stats_before_ = all_stats(0);
+}
+
 Simulator::Simulator(const std::vector<std::string>& options) {
+  if (!attached_device().empty()) {
+    attach(options);
+    return;
+  }
   char pattern[] = "/tmp/warden-sim-XXXXXX";
   if (::mkdtemp(pattern) == nullptr) throw std::runtime_error("mkdtemp");
   directory_ = pattern;
@@ -78,6 +108,7 @@ Simulator::Simulator(const std::vector<std::string>& options) {
 }
 
 Simulator::~Simulator() {
+  if (attached_) return;
   ::kill(pid_, SIGTERM);
   ::waitpid(pid_, nullptr, 0);
   std::error_code ignored;
@@ -85,10 +116,18 @@ Simulator::~Simulator() {
 }
 
 std::string Simulator::device_name(int chip) const {
+  if (attached_) return attached_device();
   return "vfio-user:" + directory_ + "/chip" + std::to_string(chip) + ".sock";
 }
 
 std::string Simulator::ctl(const std::vector<std::string>& arguments) const {
+  if (attached_) {
+    std::vector<std::string> request{"sim"};
+    request.insert(request.end(), arguments.begin(), arguments.end());
+    const auto answer = vm::ask_host(request);
+    if (!answer) throw std::runtime_error("warden-sim ctl on the host failed: " + answer.error().message);
+    return *answer;
+  }
   std::vector<std::string> all{"ctl", "--dir", directory_};
   all.insert(all.end(), arguments.begin(), arguments.end());
   Child child = start(all);
@@ -99,8 +138,12 @@ std::string Simulator::ctl(const std::vector<std::string>& arguments) const {
   return text;
 }
 
-nlohmann::json Simulator::stats(int chip) const {
+nlohmann::json Simulator::all_stats(int chip) const {
   return nlohmann::json::parse(ctl({"stats", "--json"})).at("chips").at(static_cast<std::size_t>(chip));
+}
+
+nlohmann::json Simulator::stats(int chip) const {
+  return attached_ ? since(stats_before_, all_stats(chip)) : all_stats(chip);
 }
 
 }  // namespace warden::testing
