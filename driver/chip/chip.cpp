@@ -21,9 +21,11 @@ Status await_appearance(vfio::Device& device) {
   do {
     auto vendor = config.vendor();
     if (!vendor) return std::unexpected(std::move(vendor).error());
-    if (*vendor != ConfigSpace::kNobodyThere) return {};
+    auto command = config.command();
+    if (!command) return std::unexpected(std::move(command).error());
+    if (*vendor != ConfigSpace::kNobodyThere && !ConfigSpace::is_nobody(*command)) return {};
   } while (poll.again());
-  return fail(Code::kOffBus, fmt::format("the card is off the bus: its vendor id still reads 0xffff after {} s; "
+  return fail(Code::kOffBus, fmt::format("the card is off the bus: its ids still read as all ones after {} s; "
                                          "power-cycle it",
                                          kAppearancePatience.count()));
 }

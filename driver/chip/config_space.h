@@ -2,6 +2,7 @@
 // The few registers of PCI configuration space that a reset needs.
 #pragma once
 
+#include <linux/pci_regs.h>
 #include <linux/vfio.h>
 
 #include <cstdint>
@@ -22,6 +23,12 @@ class ConfigSpace {
   static constexpr std::uint16_t kNobodyThere = 0xFFFF;
 
   explicit ConfigSpace(vfio::Device& device) noexcept : device_(&device) {}
+
+  // What the command register reads of a card that does not answer. The kernel keeps one bit of it itself (INTx
+  // disable), and vendor and device id altogether: those of a card that is gone may read as if it were there.
+  [[nodiscard]] static bool is_nobody(std::uint16_t command) noexcept {
+    return (command | PCI_COMMAND_INTX_DISABLE) == kNobodyThere;
+  }
 
   [[nodiscard]] Result<std::uint16_t> vendor() { return read16(kVendorOffset); }
   [[nodiscard]] Result<std::uint16_t> device() { return read16(kDeviceOffset); }

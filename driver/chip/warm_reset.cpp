@@ -90,7 +90,7 @@ void WarmReset::explain(const Error& failure) {
   report_.unreachable = !command && command.error().code == Code::kDisconnected;
   if (report_.unreachable) report_.reason = "the connection to the card is lost: " + failure.message;
   if (!vendor || !command) return;
-  if (*vendor != ConfigSpace::kNobodyThere && *command != ConfigSpace::kNobodyThere) return;
+  if (*vendor != ConfigSpace::kNobodyThere && !ConfigSpace::is_nobody(*command)) return;
   if (triggered_at_ != Clock::time_point()) lost_ = true;
   if (failure.code != Code::kOffBus) report_.reason = "the card is off the bus: " + failure.message;
 }
@@ -120,8 +120,8 @@ Status WarmReset::save() {
   }
   auto command = config_.command();
   if (!command) return std::unexpected(std::move(command).error());
-  if (*command == ConfigSpace::kNobodyThere) {
-    return fail(Code::kOffBus, "the card is off the bus: its command register reads 0xffff");
+  if (ConfigSpace::is_nobody(*command)) {
+    return fail(Code::kOffBus, fmt::format("the card is off the bus: its command register reads {:#06x}", *command));
   }
   constexpr std::uint16_t kNeeded = wormhole::kCommandMemory | wormhole::kCommandMaster;
   saved_command_ = static_cast<std::uint16_t>((*command | kNeeded) & ~wormhole::kCommandMarker);
@@ -171,6 +171,7 @@ Status WarmReset::wake_arc() {
   auto answer = subject_.arc.exchange(wormhole::message::kNop, 0, 0, kMessageTimeout);
   int resets = 0;
   while (!answer && (resets == 0 || Clock::now() < deadline)) {
+    subject_.bar0.unmap();  // stale with the reset, whatever comes of it
     if (auto reset = subject_.device.reset(); !reset) {
       return fail(Code::kFailed, fmt::format("the ARC does not answer NOP ({}), and the function reset to revive it "
                                              "failed: {}",
@@ -179,7 +180,7 @@ Status WarmReset::wake_arc() {
     ++resets;
     subject_.windows.forget_all();
     if (auto enabled = config_.set_command(saved_command_, wormhole::kCommandMemory); !enabled) return enabled;
-    if (auto mapped = subject_.bar0.map(); !mapped) return mapped;  // the reset has made the old mapping stale
+    if (auto mapped = subject_.bar0.map(); !mapped) return mapped;
     answer = subject_.arc.exchange(wormhole::message::kNop, 0, 0, kMessageTimeout);
   }
   if (answer) return {};

@@ -58,7 +58,7 @@ class WarmReset {
     bool back = false;
     // Both ids: VFIO may answer the vendor's from its own copy.
     [[nodiscard]] bool on_bus() const {
-      return vendor != ConfigSpace::kNobodyThere && command != ConfigSpace::kNobodyThere;
+      return vendor != ConfigSpace::kNobodyThere && !ConfigSpace::is_nobody(command);
     }
   };
 

@@ -85,7 +85,7 @@ void Simulator::attach(const std::vector<std::string>& options) {
   set_fault("none");
   for (std::size_t i = 0; i + 1 < options.size(); i += 2) {
     if (options[i] != "--reset-duration") throw std::runtime_error("a running warden-sim can't change " + options[i]);
-    ctl({"reset-duration", options[i + 1]});
+    ctl({"reset-duration", "0", options[i + 1]});
   }
   stats_before_ = all_stats(0);
 }

@@ -106,7 +106,9 @@ TEST_F(WarmResetTest, PayloadSizeIsRestored) {
   };
   constexpr std::uint64_t kDeviceControl = 0x78;
   const int before = config16(kDeviceControl) & PCI_EXP_DEVCTL_PAYLOAD;
-  ASSERT_EQ(before, PCI_EXP_DEVCTL_PAYLOAD_256B) << "not what a reset leaves";
+  if (Simulator::attached_device().empty()) {  // else its bus decides, and a reset may leave what it had
+    ASSERT_EQ(before, PCI_EXP_DEVCTL_PAYLOAD_256B) << "not what a reset leaves";
+  }
   const ResetReport report = chip_->warm_reset(patient_options());
   EXPECT_TRUE(report.ok) << in_words(report);
   EXPECT_EQ(config16(kDeviceControl) & PCI_EXP_DEVCTL_PAYLOAD, before);
@@ -183,7 +185,7 @@ TEST_F(WarmResetTest, HangingResetFails) {
   simulator_.set_fault("reset-hangs");
   const ResetReport report = chip_->warm_reset(hasty_options());
   EXPECT_FALSE(report.ok);
-  EXPECT_THAT(report.reason, HasSubstr("vendor id 0xffff"));
+  EXPECT_THAT(report.reason, HasSubstr("did not come back"));
   EXPECT_FALSE(passed(report, "marker"));
   EXPECT_EQ(chip_->handle().read32({2, 3}, kWord).error().code, Code::kOffBus);
   EXPECT_EQ(chip_->telemetry().error().code, Code::kOffBus);
@@ -307,6 +309,7 @@ TEST_F(WarmResetTest, SecondResetMeanwhileIsRefused) {
 
 // Proves that a successor finds a card in the middle of a reset, keeps off it, and can end what was begun.
 TEST_F(WarmResetTest, SuccessorEndsAnInterruptedReset) {
+  const std::string board = chip_->identity().board;
   for (const ResetStep killed : {ResetStep::kTrigger, ResetStep::kWait, ResetStep::kRestore, ResetStep::kVerify}) {
     std::vector<UniqueFd> descriptors;
     struct Killed {};
@@ -331,7 +334,7 @@ TEST_F(WarmResetTest, SuccessorEndsAnInterruptedReset) {
     EXPECT_TRUE(report.ok) << to_string(killed) << in_words(report);
     EXPECT_EQ(chip_->epoch(), 8U);
     EXPECT_TRUE(chip_->handle().read32({1, 1}, kWord));
-    EXPECT_EQ(chip_->identity().board, "n150");
+    EXPECT_EQ(chip_->identity().board, board);
   }
   EXPECT_EQ(accesses_during_reset(), 0);
 }

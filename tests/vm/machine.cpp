@@ -157,7 +157,8 @@ std::vector<std::string> Machine::command_line(const std::string& cache, const M
       fmt::format("socket,id=requests,fd={}", far_ends_[1].get()), "-serial", "chardev:requests", "-chardev",
       fmt::format("socket,id=monitor,fd={}", far_ends_[2].get()), "-mon", "chardev=monitor,mode=control", "-kernel",
       fmt::format("{}/kernel-{}/vmlinux", cache, options.kernel), "-initrd", directory_.path() + "/initrd", "-append",
-      "console=ttyS0 quiet panic=-1 intel_iommu=on", "-virtfs",
+      // A busy host gives the emulated timer no chance, and the kernel panics over it unless told not to check.
+      "console=ttyS0 quiet panic=-1 intel_iommu=on no_timer_check", "-virtfs",
       "local,path=/,mount_tag=hostroot,security_model=none,readonly=on,multidevs=remap", "-virtfs",
       fmt::format("local,path={},mount_tag=build,security_model=none,multidevs=remap", option_value(kBuild))};
   unsigned last_port = 0;
