@@ -112,16 +112,14 @@ Status Broker::check_dma_quota(std::uint64_t session_id, std::uint64_t size_byte
 }
 
 // Made when the chip is first seen. What is held already was handed out by a predecessor.
-vfio::IovaAllocator& Broker::iovas_of(std::uint32_t device_index, const chip::Chip& chip) {
-  auto& iovas = iovas_[device_index];
-  if (!iovas) {
-    const chip::HostReach reach = chip.host_reach();
-    iovas.emplace(reach.first, reach.size_bytes);
-    for (const auto& [key, buffer] : buffers_) {
-      if (buffer.device_index == device_index) (void)iovas->claim(buffer.iova, buffer.size_bytes);
-    }
+Result<vfio::IovaAllocator*> Broker::iovas_of(std::uint32_t device_index, chip::Chip& chip) {
+  if (vfio::IovaAllocator* known = spaces_.find(device_index)) return known;
+  auto made = spaces_.make(device_index, chip);
+  if (!made) return made;
+  for (const auto& [key, buffer] : buffers_) {
+    if (spaces_.share(buffer.device_index, device_index)) (void)(*made)->claim(buffer.iova, buffer.size_bytes);
   }
-  return *iovas;
+  return made;
 }
 
 void Broker::release(std::uint64_t session_id) {

@@ -11,9 +11,9 @@
 
 #include <warden/result.h>
 
-#include "driver/vfio/iova_allocator.h"
 #include "shm/message.h"
 #include "tools/wardend/devices.h"
+#include "tools/wardend/dma_spaces.h"
 #include "tools/wardend/holdings.h"
 #include "tools/wardend/keeper_link.h"
 #include "tools/wardend/session_table.h"
@@ -36,7 +36,7 @@ class Broker {
     KeeperLink& keeper;
     BrokerLimits limits;
   };
-  explicit Broker(Parts parts) : parts_(parts), iovas_(parts.devices.count()) {}
+  explicit Broker(Parts parts) : parts_(parts), spaces_(parts.devices) {}
 
   // Before anybody is served: what the sessions of a dead worker held is theirs again, what was others' is taken back.
   void restore(KeptTable& kept, const SessionTable& sessions);
@@ -94,7 +94,7 @@ class Broker {
   [[nodiscard]] Status check_alive(const Session& session) const;
   [[nodiscard]] Status check_window_quota(std::uint64_t session_id) const;
   [[nodiscard]] Status check_dma_quota(std::uint64_t session_id, std::uint64_t size_bytes) const;
-  [[nodiscard]] vfio::IovaAllocator& iovas_of(std::uint32_t device_index, const chip::Chip& chip);
+  [[nodiscard]] Result<vfio::IovaAllocator*> iovas_of(std::uint32_t device_index, chip::Chip& chip);
 
   // On the card's thread, or without a chip where there is none.
   void drop_window(chip::Chip* chip, const HoldingKey& key);
@@ -117,7 +117,7 @@ class Broker {
   mutable std::mutex mutex_;
   Windows windows_;
   Buffers buffers_;
-  std::vector<std::optional<vfio::IovaAllocator>> iovas_;  // by device, once its chip is known
+  DmaSpaces spaces_;
 };
 
 }  // namespace warden::daemon

@@ -99,7 +99,9 @@ Result<Broker::MappedBuffer> Broker::map_dma(chip::Chip& chip, const Session& se
     if (Status allowed = check_dma_quota(key.session_id, wanted.size_bytes); !allowed) {
       return std::unexpected(allowed.error());
     }
-    auto iova = iovas_of(wanted.device_index, chip).allocate(wanted.size_bytes);
+    const auto iovas = iovas_of(wanted.device_index, chip);
+    if (!iovas) return std::unexpected(iovas.error());
+    auto iova = (*iovas)->allocate(wanted.size_bytes);
     if (!iova) return std::unexpected(std::move(iova).error());
     buffers_.emplace(key, HeldBuffer{.device_index = wanted.device_index,
                                      .iova = *iova,
@@ -186,7 +188,7 @@ void Broker::forget_buffer(const HoldingKey& key) {
   const std::scoped_lock lock(mutex_);
   const auto found = buffers_.find(key);
   if (found == buffers_.end()) return;
-  if (auto& iovas = iovas_[found->second.device_index]) iovas->free(found->second.iova);
+  if (auto* iovas = spaces_.find(found->second.device_index)) iovas->free(found->second.iova);
   buffers_.erase(found);
   (void)parts_.keeper.drop(keeper_name_of_buffer(key));
 }

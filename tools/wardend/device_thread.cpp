@@ -149,6 +149,14 @@ void DeviceThread::lose(const std::string& reason) {
   reason_ = reason;
 }
 
+bool DeviceThread::break_down(const std::string& reason) {
+  const std::scoped_lock lock(mutex_);
+  if (state_ != shm::DeviceState::kReady || gate_ == Gate::kClosed) return false;
+  state_ = shm::DeviceState::kFailed;
+  reason_ = reason;
+  return true;
+}
+
 void DeviceThread::reopen_if_lost(Opener opener, std::function<void()> done) {
   const std::scoped_lock lock(mutex_);
   if (state_ != shm::DeviceState::kLost || gate_ != Gate::kOpen || opener_) return;

@@ -81,6 +81,8 @@ class DeviceThread final : public ResetTarget {
   // Reads telemetry if what is known is older than a second; calls `done` on the device's thread, with how that went.
   // False: nothing to wait for.
   bool refresh_telemetry(std::function<void(const Status&)> done);
+  // The card works no more until it is reset. False: it did not before, or a reset has it and will say.
+  [[nodiscard]] bool break_down(const std::string& reason);
   // The transport is gone: nothing but reopening brings the card back.
   void lose(const std::string& reason);
   // Tries once, on the device's thread, if the device is lost and not in a reset. Handles from before stay stale.

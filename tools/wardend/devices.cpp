@@ -65,6 +65,15 @@ Result<OpenedCard> open_card(std::uint32_t index, const std::string& name, Keepe
   return wrap(std::move(chip).error(), name);
 }
 
+// None where there is no bus to reset: a card on a root bus, or one that is simulated on a socket.
+std::vector<std::string> dependents_of(vfio::Device& device) {
+  std::vector<std::string> addresses;
+  const auto info = device.hot_reset_info();
+  if (!info) return addresses;
+  for (const vfio::HotResetDependent& each : info->dependents) addresses.push_back(each.address);
+  return addresses;
+}
+
 // No card will ever answer to this name.
 bool is_mistake(Code code) { return code == Code::kInvalidArgument || code == Code::kUnsupported; }
 
@@ -136,6 +145,7 @@ Result<Devices> Devices::open(const std::vector<std::string>& names, KeptTable& 
 }
 
 void Devices::add(const std::string& name, Result<OpenedCard> card, std::uint64_t epoch) {
+  dependents_.push_back(card ? dependents_of(card->chip->device()) : std::vector<std::string>());
   const std::string complaint = card ? card->complaint : card.error().message;
   threads_.push_back(std::make_unique<DeviceThread>(name, card ? std::move(card->chip) : nullptr, epoch, complaint));
   if (card && !complaint.empty()) (void)threads_.back()->release(true, complaint);
@@ -188,8 +198,18 @@ Result<std::vector<ResetDevice>> Devices::select(const std::vector<std::string>&
     }
     add(*index);
   }
+  for (std::size_t i = 0; i < selected.size(); ++i) {  // grows: who comes along may bring others
+    for (std::uint32_t index = 0; index < count(); ++index) {
+      const bool is_new = std::ranges::none_of(selected, [&](const auto& device) { return device.index == index; });
+      if (is_new && goes_along(index, selected[i].index)) add(index);
+    }
+  }
   if (selected.empty()) return fail(Code::kNotFound, "wardend has no device; start it with --device");
   return selected;
+}
+
+bool Devices::goes_along(std::uint32_t index, std::uint32_t with) const {
+  return std::ranges::find(dependents_[with], threads_[index]->name()) != dependents_[with].end();
 }
 
 std::string Devices::names_text() const {

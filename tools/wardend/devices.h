@@ -40,7 +40,8 @@ class Devices {
   [[nodiscard]] DeviceThread& at(std::uint32_t index) const { return *threads_[index]; }
   // By exact name or decimal number; kNotFound names those there are.
   [[nodiscard]] Result<std::uint32_t> find(std::string_view name) const;
-  // All when `names` is empty. kInvalidArgument for one named twice.
+  // All when `names` is empty. Those that the hardware resets together come along. kInvalidArgument for one named
+  // twice.
   [[nodiscard]] Result<std::vector<ResetDevice>> select(const std::vector<std::string>& names) const;
   [[nodiscard]] std::string names_text() const;
 
@@ -62,8 +63,11 @@ class Devices {
   // The next one in the table; without a card it is lost.
   void add(const std::string& name, Result<OpenedCard> card, std::uint64_t epoch);
   void log_complaints() const;
+  [[nodiscard]] bool goes_along(std::uint32_t index, std::uint32_t with) const;
+
   shm::DirectoryWriter* directory_;
   std::vector<std::unique_ptr<DeviceThread>> threads_;
+  std::vector<std::vector<std::string>> dependents_;  // of each card's hot reset, by address
 };
 
 }  // namespace warden::daemon

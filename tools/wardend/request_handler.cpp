@@ -215,6 +215,13 @@ void RequestHandler::lose_device(std::uint32_t index, const std::string& reason)
   parts_.devices.publish_change(index, parts_.board);
 }
 
+void RequestHandler::fail_device(std::uint32_t index, const std::string& reason) {
+  if (!parts_.devices.at(index).break_down(reason)) return;
+  spdlog::error("{} does not work: {}; reset it", parts_.devices.at(index).name(), reason);
+  parts_.devices.publish_row(index);
+  parts_.devices.publish_change(index, parts_.board);
+}
+
 Status RequestHandler::reset(const SessionPointer& session, const shm::Packet& packet) {
   const auto body = shm::body_of<shm::ResetRequest>(packet);
   if (!body) return std::unexpected(body.error());

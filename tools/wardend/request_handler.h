@@ -52,6 +52,11 @@ class RequestHandler {
   // Sends listings whose telemetry has come, or has not come in time.
   void send_listings();
 
+  // The card is not reachable any more; whoever asks is told so from now on.
+  void lose_device(std::uint32_t index, const std::string& reason);
+  // The card does not work until it is reset.
+  void fail_device(std::uint32_t index, const std::string& reason);
+
  private:
   using SessionPointer = std::shared_ptr<Session>;
   struct PendingListing {
@@ -71,7 +76,6 @@ class RequestHandler {
   [[nodiscard]] Status grant_direct(const SessionPointer& session, const shm::Packet& packet);
   void give_back(const SessionPointer& session, std::uint32_t request, std::optional<std::uint32_t> device_index,
                  std::function<Status(chip::Chip&)> work);
-  void lose_device(std::uint32_t index, const std::string& reason);
   [[nodiscard]] Status reset(const SessionPointer& session, const shm::Packet& packet);
   [[nodiscard]] Status report(const SessionPointer& session, const shm::Packet& packet);
   [[nodiscard]] Status extend(const SessionPointer& session, const shm::Packet& packet);

@@ -79,6 +79,7 @@ Status Worker::start() {
       Devices::open(parts_.options.devices, parts_.inheritance.kept, keeper_, directory_, unfinished_of(*journal_));
   if (!devices) return std::unexpected(std::move(devices).error());
   devices_.emplace(std::move(*devices));
+  if (Status watched = watch_bus(); !watched) return watched;
   open_broker();
   cleaner_.emplace(Cleaner::Parts{*devices_, keeper_, mailbox_, *broker_});
   cleaner_->restore(parts_.inheritance.kept);
@@ -223,6 +224,7 @@ void Worker::dispatch(Source source, std::uint64_t number, std::uint32_t events)
     case Source::kGuest: return hear_guest(number);
     case Source::kUmd: return hear_umd();
     case Source::kAllocations: return allocations_->hear();
+    case Source::kBus: return hear_bus(number);
     default: break;
   }
   // An event of the same batch may have ended the session already.
@@ -249,7 +251,7 @@ void Worker::tick() {
   expire_guests(now);
   refill_reserve();
   look_after_orphans();
-  reopen_lost_cards(now);
+  if (!stopping_ && now - last_reopening_ >= kReopenInterval) reopen_lost_cards();
   requests_->send_listings();
   cleaner_->tick();
   if (parts_.watchdog_interval && now - last_alive_ > *parts_.watchdog_interval / 2) {
@@ -258,11 +260,46 @@ void Worker::tick() {
   }
 }
 
+Status Worker::watch_bus() {
+  Result<BusWatch> created = BusWatch::create(devices_->count());
+  if (!created) return std::unexpected(std::move(created).error());
+  bus_ = std::move(*created);
+  for (std::size_t number = 0; number < bus_->descriptors().size(); ++number) {
+    if (Status watched = watch(bus_->descriptors()[number].get(), Source::kBus, number); !watched) return watched;
+  }
+  for (std::uint32_t index = 0; index < devices_->count(); ++index) {
+    (void)devices_->at(index).post([this, index](chip::Chip& chip) { arm_bus(index, chip); });
+  }
+  return {};
+}
+
+void Worker::arm_bus(std::uint32_t index, chip::Chip& chip) {
+  if (Status armed = bus_->arm(index, chip.device()); !armed) {
+    spdlog::warn("{}: the kernel can't tell when it wants the card back: {}", devices_->at(index).name(),
+                 armed.error().message);
+  }
+}
+
+// The kernel waits, for as long as it takes, until nobody has the card open.
+void Worker::hear_bus(std::uint64_t number) {
+  const auto word = bus_->take(number);
+  const std::uint32_t index = BusWatch::device_of(number);
+  if (!word) return;
+  if (*word == BusWord::kError) {
+    requests_->fail_device(index, "the bus reported an error of the card (AER)");
+    return;
+  }
+  requests_->lose_device(index, "the kernel wants it back: it is being unbound or removed");
+  reopen_lost_cards();  // begins with closing what is lost
+}
+
 // A socket that appears is not listened on yet, so no event tells better than trying when a card is back.
-void Worker::reopen_lost_cards(std::chrono::steady_clock::time_point now) {
-  if (stopping_ || now - last_reopening_ < kReopenInterval) return;
-  last_reopening_ = now;
-  const auto prepare = [this](std::uint32_t index, chip::Chip& chip) { broker_->map_again(chip, index); };
+void Worker::reopen_lost_cards() {
+  last_reopening_ = std::chrono::steady_clock::now();
+  const auto prepare = [this](std::uint32_t index, chip::Chip& chip) {
+    arm_bus(index, chip);
+    broker_->map_again(chip, index);
+  };
   const auto done = [this](std::uint32_t index) {
     mailbox_.post([this, index] {
       spdlog::info("{} is back", devices_->at(index).name());

@@ -15,6 +15,7 @@
 
 #include "tools/wardend/allocation_server.h"
 #include "tools/wardend/broker.h"
+#include "tools/wardend/bus_watch.h"
 #include "tools/wardend/cleaner.h"
 #include "tools/wardend/devices.h"
 #include "tools/wardend/event_board.h"
@@ -65,7 +66,8 @@ class Worker {
     kPidfd,
     kSubject,
     kUmd,
-    kAllocations
+    kAllocations,
+    kBus
   };
 
   [[nodiscard]] Status start();
@@ -99,7 +101,10 @@ class Worker {
   void look_after_orphans();
   [[nodiscard]] bool has_successor(const Session& orphan) const;
   void tick();
-  void reopen_lost_cards(std::chrono::steady_clock::time_point now);
+  [[nodiscard]] Status watch_bus();
+  void arm_bus(std::uint32_t index, chip::Chip& chip);
+  void hear_bus(std::uint64_t number);
+  void reopen_lost_cards();
   void hear_umd();
   void begin_stop();
 
@@ -119,6 +124,7 @@ class Worker {
   std::optional<Journal> journal_;
   std::optional<ReportStore> reports_;
   std::optional<Broker> broker_;
+  std::optional<BusWatch> bus_;     // the cards' threads use it
   std::optional<Cleaner> cleaner_;  // the cards' threads use it
   std::optional<Devices> devices_;
   std::unique_ptr<UmdBridge> umd_;
