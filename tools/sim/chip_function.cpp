@@ -21,6 +21,15 @@ std::optional<std::size_t> bar_of(std::uint32_t region) noexcept {
   return region / 2;  // 64-bit BARs take two registers each
 }
 
+// Never blocks, even if the client passed something else than an eventfd or let it fill up.
+bool signal(const UniqueFd& event) {
+  if (!event) return false;
+  pollfd writable{.fd = event.get(), .events = POLLOUT, .revents = 0};
+  if (::poll(&writable, 1, 0) != 1 || (writable.revents & POLLOUT) == 0) return false;
+  constexpr std::uint64_t kOne = 1;
+  return ::write(event.get(), &kOne, sizeof(kOne)) == sizeof(kOne);
+}
+
 vfio::Reply<void> from_errno(int error_number) {
   if (error_number != 0) return std::unexpected(error_number);
   return {};
@@ -35,7 +44,7 @@ void ChipFunction::client_opened() {
 
 void ChipFunction::client_closed() {
   const std::scoped_lock lock(mutex_);
-  vector_.reset();
+  for (UniqueFd* event : {&vector_, &error_, &request_}) event->reset();
   vector_held_ = false;
   chip_.client_closed();
 }
@@ -74,8 +83,16 @@ vfio::RegionInfo ChipFunction::region(std::uint32_t index) {
 }
 
 vfio::IrqInfo ChipFunction::irq(std::uint32_t index) {
-  const bool msi = index == VFIO_PCI_MSI_IRQ_INDEX;
-  return {.index = index, .count = msi ? 1U : 0U, .eventfd = msi};
+  const bool there = index == VFIO_PCI_MSI_IRQ_INDEX || word_event(index) != nullptr;
+  return {.index = index, .count = there ? 1U : 0U, .eventfd = there};
+}
+
+UniqueFd* ChipFunction::word_event(std::uint32_t irq) noexcept {
+  switch (irq) {
+    case vfio::kErrorIrq: return &error_;
+    case vfio::kRequestIrq: return &request_;
+    default: return nullptr;
+  }
 }
 
 vfio::Reply<void> ChipFunction::read(std::uint32_t region, std::uint64_t offset, std::span<std::byte> into) {
@@ -119,23 +136,32 @@ void ChipFunction::dma_unmap_all() {
 
 // As in the kernel: the first eventfd makes it set the card's MSI capability up, later ones only take its place.
 // That is why a card that lost its capability in a reset needs disable_irqs() first.
-vfio::Reply<void> ChipFunction::set_irq_eventfds(std::uint32_t, std::uint32_t, std::vector<UniqueFd> eventfds) {
+vfio::Reply<void> ChipFunction::set_irq_eventfds(std::uint32_t index, std::uint32_t, std::vector<UniqueFd> eventfds) {
   const std::scoped_lock lock(mutex_);
+  if (UniqueFd* word = word_event(index)) {
+    *word = std::move(eventfds.front());
+    return {};
+  }
   vector_ = std::move(eventfds.front());
   if (!vector_held_) chip_.set_interrupts_enabled(true);
   vector_held_ = true;
   return {};
 }
 
-vfio::Reply<void> ChipFunction::trigger_irqs(std::uint32_t, std::uint32_t, std::uint32_t) {
+vfio::Reply<void> ChipFunction::trigger_irqs(std::uint32_t index, std::uint32_t, std::uint32_t) {
   const std::scoped_lock lock(mutex_);
+  if (const UniqueFd* word = word_event(index)) {
+    (void)signal(*word);
+    return {};
+  }
   if (!vector_held_) return std::unexpected(EINVAL);
-  (void)signal_vector();  // without an eventfd the kernel does nothing either
+  (void)signal(vector_);  // without an eventfd the kernel does nothing either
   return {};
 }
 
 vfio::Reply<void> ChipFunction::disable_irqs(std::uint32_t index) {
   const std::scoped_lock lock(mutex_);
+  if (UniqueFd* word = word_event(index)) word->reset();
   if (index != VFIO_PCI_MSI_IRQ_INDEX) return {};
   vector_.reset();
   vector_held_ = false;
@@ -168,16 +194,13 @@ vfio::Reply<void> ChipFunction::wait_for_reset(std::unique_lock<PoliteMutex>& lo
 
 bool ChipFunction::interrupt() {
   const std::scoped_lock lock(mutex_);
-  return chip_.raise_interrupt() && signal_vector();
+  return chip_.raise_interrupt() && signal(vector_);
 }
 
-// Never blocks, even if the client passed something else than an eventfd or let it fill up.
-bool ChipFunction::signal_vector() {
-  if (!vector_) return false;
-  pollfd writable{.fd = vector_.get(), .events = POLLOUT, .revents = 0};
-  if (::poll(&writable, 1, 0) != 1 || (writable.revents & POLLOUT) == 0) return false;
-  constexpr std::uint64_t kOne = 1;
-  return ::write(vector_.get(), &kOne, sizeof(kOne)) == sizeof(kOne);
+bool ChipFunction::say(std::uint32_t irq) {
+  const std::scoped_lock lock(mutex_);
+  const UniqueFd* word = word_event(irq);
+  return word != nullptr && signal(*word);
 }
 
 }  // namespace warden::sim

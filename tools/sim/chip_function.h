@@ -45,6 +45,8 @@ class ChipFunction final : public vfio::VfioUserTarget {
   void client_closed();
   // The card raises its interrupt; false if it did not get through to an eventfd. Any thread.
   [[nodiscard]] bool interrupt();
+  // What a kernel says of a card of its own accord, by kErrorIrq or kRequestIrq; false if nobody listens. Any thread.
+  [[nodiscard]] bool say(std::uint32_t irq);
   // As Chip::run_cores(), in pieces between which everybody else gets the chip first. Any thread.
   [[nodiscard]] std::optional<TimePoint> run_cores();
   // As Chip::run_cores(), of a step. Only for the one that is followed.
@@ -71,7 +73,7 @@ class ChipFunction final : public vfio::VfioUserTarget {
  private:
   [[nodiscard]] Lockstep::Hold begin_access();
   [[nodiscard]] vfio::Reply<void> wait_for_reset(std::unique_lock<PoliteMutex>& lock, Lockstep::Hold& held);
-  [[nodiscard]] bool signal_vector();
+  [[nodiscard]] UniqueFd* word_event(std::uint32_t irq) noexcept;
 
   Lockstep* lockstep_ = nullptr;
   PoliteMutex mutex_;
@@ -79,6 +81,8 @@ class ChipFunction final : public vfio::VfioUserTarget {
   Chip chip_;
   UniqueFd vector_;           // the client's eventfd for the one MSI vector
   bool vector_held_ = false;  // the kernel has allocated it; setting an eventfd again does not touch the card
+  UniqueFd error_;            // the client's eventfds for what the kernel would say
+  UniqueFd request_;
   bool stopping_ = false;
 };
 

@@ -119,6 +119,15 @@ Result<json> interrupt(const Request& request) {
   return json::object();
 }
 
+template <std::uint32_t irq>
+Result<json> say(const Request& request) {
+  for (const auto& [index, server] : request.chips) {
+    if (server->function().say(irq)) continue;
+    return fail(Code::kFailed, fmt::format("nobody listens to what the kernel says of chip {}", index));
+  }
+  return json::object();
+}
+
 template <bool plugged>
 Result<json> set_cable(const Request& request) {
   const auto channel = request.body.find("channel");
@@ -185,6 +194,8 @@ constexpr CommandRow kCommands[] = {
     {"link-reset", begin_reset<ResetKind::kLink>},
     {"board-reset", begin_reset<ResetKind::kBoard>},
     {"interrupt", interrupt},
+    {"want-back", say<vfio::kRequestIrq>},
+    {"bus-error", say<vfio::kErrorIrq>},
     {"unplug", set_cable<false>},
     {"plug", set_cable<true>},
     {"hang", set_frozen<true>},

@@ -8,6 +8,7 @@
 //   {"command":"link-reset","chip":0}                    {"ok":true}    begun; "status" tells when it is over
 //   {"command":"board-reset","chip":0}                   {"ok":true}    likewise
 //   {"command":"interrupt","chip":0}                     {"ok":true}
+//   {"command":"want-back","chip":0}                     {"ok":true}    "bus-error" likewise
 //   {"command":"unplug","chip":0,"channel":3}            {"ok":true}    "plug" likewise
 //   {"command":"digest"}                                 {"ok":true,"chips":[{"chip":0,"memory":"f3..","counters":..}]}
 //   {"command":"step","us":20}                           {"ok":true,"now_us":3600000020}    in deterministic mode

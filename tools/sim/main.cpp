@@ -132,6 +132,9 @@ void add_ctl_options(CLI::App& ctl, CtlOptions& options) {
   add_chip(add("link-reset", "Begin a reset of the PCIe link"));
   add_chip(add("board-reset", "Let the board controller reset the chip, unasked by its ARC"));
   add_chip(add("interrupt", "Let the card raise its interrupt"));
+  add_chip(
+      add("want-back", "Say, as a kernel would, that it wants the card back: to unbind it, or because it was pulled"));
+  add_chip(add("bus-error", "Say, as a kernel would, that the bus reported an error of the card"));
   for (CLI::App* cable : {add("unplug", "Pull out the Ethernet cable between two chips"),
                           add("plug", "Put it back in; the link trains again")}) {
     add_chip(cable);

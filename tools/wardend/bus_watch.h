@@ -11,6 +11,8 @@
 #include <warden/unique_fd.h>
 
 #include "driver/vfio/device.h"
+#include "tools/wardend/devices.h"
+#include "tools/wardend/keeper_link.h"
 
 namespace warden::daemon {
 
@@ -19,7 +21,8 @@ enum class BusWord : std::uint8_t { kWantedBack, kError };
 // Threads: arm() from any; the rest from one.
 class BusWatch {
  public:
-  [[nodiscard]] static Result<BusWatch> create(std::size_t device_count);
+  // Goes on with what the last worker listened to: what was said between the two is heard.
+  [[nodiscard]] static Result<BusWatch> create(const Devices& devices, KeptTable& kept, KeeperLink& keeper);
 
   // Lets the kernel's words about this card signal us from now on, whoever listened before. A device without such
   // interrupts has nothing to say: no error.

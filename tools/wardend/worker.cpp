@@ -261,7 +261,7 @@ void Worker::tick() {
 }
 
 Status Worker::watch_bus() {
-  Result<BusWatch> created = BusWatch::create(devices_->count());
+  Result<BusWatch> created = BusWatch::create(*devices_, parts_.inheritance.kept, keeper_);
   if (!created) return std::unexpected(std::move(created).error());
   bus_ = std::move(*created);
   for (std::size_t number = 0; number < bus_->descriptors().size(); ++number) {
