@@ -6,7 +6,7 @@ export DESTDIR
 
 .DEFAULT_GOAL := build
 .NOTPARALLEL:
-.PHONY: build demo test check format-check lint headers-check house-check test-asan test-tsan bench vm-shell install \
+.PHONY: build demo test check format-check lint headers-check house-check test-asan test-tsan bench vm-test vm-shell vm-kernel install \
         up down format clean help programs dependencies check-dependencies vm-dependencies
 
 build: dependencies  ## Build everything; programs land in build/release/bin (this is what plain `make` does)
@@ -19,7 +19,7 @@ demo: programs  ## Watch a running workload pause, the simulated card reset, the
 test: build  ## Build and run all tests
 	ctest --preset release
 
-check: test format-check headers-check house-check lint test-asan test-tsan  ## All that CI runs: tests, style, lint, sanitizers
+check: test format-check headers-check house-check lint test-asan test-tsan vm-test  ## All that CI runs: tests, style, lint, sanitizers, real kernels
 
 format-check: check-dependencies  ## Is every source laid out as clang-format does it?
 	tools/setup/check-format
@@ -48,9 +48,16 @@ test-tsan: dependencies  ## All tests with the thread sanitizer
 bench: build  ## Measure beside baselines; prints a table and writes build/bench.json
 	build/release/bin/warden-bench --json build/bench.json
 
+vm-test: build vm-dependencies  ## Boot an old and a new kernel in a virtual machine, and run the driver's tests there against vfio-pci
+	tests/vm/vm-test build/release/bin
+
 vm-shell: programs vm-dependencies  ## A prompt in a virtual machine with an IOMMU and simulated cards on vfio-pci
 	cmake --build --preset release --target warden-vm warden-vm-ask
 	build/release/bin/warden-vm $(if $(KERNEL),--kernel $(KERNEL))
+
+vm-kernel:  ## Build a kernel with iommufd and the VFIO cdev for vm-test (10 minutes, once)
+	@tools/setup/install-dependencies packages-vm.txt packages-vm-kernel.txt
+	tests/vm/fetch kernel-cdev
 
 install: build  ## Install to PREFIX (default /usr/local) below DESTDIR (default none)
 	cmake --install build/release --prefix "$(PREFIX)"

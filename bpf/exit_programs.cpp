@@ -37,6 +37,13 @@ std::unexpected<Error> refused(const std::string& doing, int error_number) {
   return error;
 }
 
+// Where libbpf looks before it looks for a kernel's image; stock kernels have it.
+bool has_types() { return ::access("/sys/kernel/btf/vmlinux", R_OK) == 0; }
+
+std::unexpected<Error> no_types() {
+  return fail(Code::kUnsupported, "no BTF here, the kernel needs CONFIG_DEBUG_INFO_BTF");
+}
+
 // The program knows processes by their number in the initial namespace, and so must we.
 Status check_namespace() {
   struct stat status{};
@@ -48,6 +55,7 @@ Status check_namespace() {
 // Does the tracepoint say whether the group is dead? A program that asks for an argument too many can't be loaded.
 Status check_tracepoint_arguments() {
   const std::unique_ptr<btf, Closer> types(btf__load_vmlinux_btf());
+  if (!types && !has_types()) return no_types();
   if (!types) return fail_errno("read the kernel's BTF");
   const int id = btf__find_by_name_kind(types.get(), "btf_trace_sched_process_exit", BTF_KIND_TYPEDEF);
   if (id < 0) return fail(Code::kUnsupported, "the kernel has no tracepoint sched_process_exit");
@@ -119,7 +127,8 @@ Status prepare(exit_watch& skeleton, Mechanism mechanism, const Options& options
   if (error == 0) error = bpf_map__set_max_entries(skeleton.maps.liveness, options.slots);
   if (error == 0) error = bpf_map__set_max_entries(skeleton.maps.events, static_cast<__u32>(options.ring_bytes));
   if (error != 0) return refused("size the maps", -error);
-  if (error = exit_watch::load(&skeleton); error != 0) return refused("load", -error);
+  if (error = exit_watch::load(&skeleton); error == -ESRCH && !has_types()) return no_types();
+  if (error != 0) return refused("load", -error);
   // From here on only the program writes; whoever gets the descriptor can map it for reading.
   if (bpf_map_freeze(bpf_map__fd(skeleton.maps.liveness)) != 0) return refused("freeze the liveness page", errno);
   return {};

@@ -8,6 +8,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstring>
 #include <filesystem>
@@ -63,9 +64,10 @@ bool Host::start_daemon(const std::vector<std::string>& options) {
   ::unlink(notify_path.c_str());
   std::filesystem::create_directory(directory() + "/run");
   const UniqueFd ready = notification_socket(notify_path);
-  std::vector<std::string> arguments = {"--socket", socket_path(),
-                                        "--state",  directory() + "/state",
-                                        "--device", "vfio-user:" + directory() + "/sim/chip0.sock"};
+  std::vector<std::string> arguments = {"--socket", socket_path(), "--state", directory() + "/state"};
+  if (std::ranges::find(options, "--device") == options.end()) {
+    arguments.insert(arguments.end(), {"--device", "vfio-user:" + directory() + "/sim/chip0.sock"});
+  }
   arguments.insert(arguments.end(), options.begin(), options.end());
   Process::Options process_options;
   process_options.environment["NOTIFY_SOCKET"] = notify_path;
