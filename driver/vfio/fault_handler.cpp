@@ -71,11 +71,17 @@ void chain(int signal, siginfo_t* info, void* context) {
   if (info->si_code <= 0) ::raise(signal);
 }
 
+// The handler's end, which is jumped over, would give the thread its signal mask back.
+[[noreturn]] void leave_copy(const ucontext_t& context) {
+  ::pthread_sigmask(SIG_SETMASK, &context.uc_sigmask, nullptr);
+  ::siglongjmp(t_copying->back, 1);
+}
+
 void on_fault(int signal, siginfo_t* info, void* context) {
   if (info->si_code > 0) {  // the kernel's word, not another process's
     const auto address = reinterpret_cast<std::uintptr_t>(info->si_addr);
     if (t_copying != nullptr && address >= t_copying->begin && address < t_copying->end) {
-      ::siglongjmp(t_copying->back, 1);
+      leave_copy(*static_cast<ucontext_t*>(context));
     }
     if (mend_access(*static_cast<ucontext_t*>(context))) return;
   }
@@ -90,7 +96,7 @@ Status survive_faults() {
   std::call_once(once, [] {
     struct sigaction ours{};
     ours.sa_sigaction = on_fault;
-    ours.sa_flags = SA_SIGINFO | SA_NODEFER | SA_ONSTACK;  // NODEFER: a copy leaves the handler by jumping
+    ours.sa_flags = SA_SIGINFO | SA_ONSTACK;
     // A former handler is read only when a fault comes, and no access of ours is under way before this returns.
     if (::sigaction(SIGSEGV, &ours, &g_former_segv) != 0 || ::sigaction(SIGBUS, &ours, &g_former_bus) != 0) {
       error = errno;
