@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <sstream>
@@ -15,6 +16,9 @@ namespace warden::vfio {
 namespace {
 
 constexpr std::string_view kEntryLimit = "/module/vfio_iommu_type1/parameters/dma_entry_limit";
+
+// Of a piece that is kept mapped here after its last use.
+constexpr std::uint64_t kLastBytesMax = 4 << 20;
 
 bool is_inside(const IovaRange& range, std::uint64_t first, std::uint64_t last) {
   return first >= range.first.value && last <= range.last.value;
@@ -28,20 +32,39 @@ std::string locked_memory_limit() {
 
 }  // namespace
 
-void DmaSpace::Unmap::operator()(void* base) const noexcept { ::munmap(base, size_bytes); }
+void HostMemory::Unmap::operator()(void* base) const noexcept { ::munmap(base, size_bytes); }
+
+bool HostMemory::is_same_piece(const HostMemory& other) const noexcept {
+  return base && device == other.device && inode == other.inode && offset == other.offset &&
+         size_bytes == other.size_bytes && protection == other.protection;
+}
+
+Result<HostMemory> DmaSpace::host_memory(std::uint64_t size_bytes, int memory, std::uint64_t offset, DmaAccess access) {
+  struct stat file{};
+  if (::fstat(memory, &file) != 0) return fail_errno("look at the memory's file");
+  HostMemory wanted{.device = file.st_dev,
+                    .inode = file.st_ino,
+                    .offset = offset,
+                    .size_bytes = size_bytes,
+                    .protection = access == DmaAccess::kCardReads ? PROT_READ : PROT_READ | PROT_WRITE};
+  if (last_.is_same_piece(wanted)) return std::exchange(last_, HostMemory{});
+  // Populated at once: a page fault each, from within the kernel's request, costs more.
+  void* base =
+      ::mmap(nullptr, size_bytes, wanted.protection, MAP_SHARED | MAP_POPULATE, memory, static_cast<off_t>(offset));
+  if (base == MAP_FAILED) return fail_errno("map the memory into this process");
+  wanted.base = {base, HostMemory::Unmap{size_bytes}};
+  (void)::madvise(base, size_bytes, MADV_DONTFORK);
+  return wanted;
+}
 
 Status DmaSpace::map(Iova iova, std::uint64_t size_bytes, int memory, std::uint64_t offset, DmaAccess access) {
-  // Populated at once: a page fault each, from within the kernel's request, costs more.
-  const int protection = access == DmaAccess::kCardReads ? PROT_READ : PROT_READ | PROT_WRITE;
   const std::scoped_lock lock(mutex_);
-  void* base = ::mmap(nullptr, size_bytes, protection, MAP_SHARED | MAP_POPULATE, memory, static_cast<off_t>(offset));
-  if (base == MAP_FAILED) return fail_errno("map the memory into this process");
-  HostMemory kept(base, Unmap{size_bytes});
-  (void)::madvise(base, size_bytes, MADV_DONTFORK);
-  if (const int error = map_pages(iova, size_bytes, base, access); error != 0) {
+  auto kept = host_memory(size_bytes, memory, offset, access);
+  if (!kept) return std::unexpected(std::move(kept).error());
+  if (const int error = map_pages(iova, size_bytes, kept->base.get(), access); error != 0) {
     return std::unexpected(map_error(error, iova, size_bytes));
   }
-  memory_.insert_or_assign(iova.value, std::move(kept));
+  memory_.insert_or_assign(iova.value, std::move(*kept));
   return {};
 }
 
@@ -50,7 +73,10 @@ Status DmaSpace::unmap(Iova iova, std::uint64_t size_bytes) {
   std::uint64_t unmapped_bytes = 0;
   const int error = unmap_pages(iova, size_bytes, unmapped_bytes);
   if (unmapped_bytes != 0) {
-    memory_.erase(memory_.lower_bound(iova.value), memory_.lower_bound(iova.value + size_bytes));
+    const auto end = memory_.lower_bound(iova.value + size_bytes);
+    for (auto each = memory_.lower_bound(iova.value); each != end; each = memory_.erase(each)) {
+      if (each->second.size_bytes <= kLastBytesMax) last_ = std::move(each->second);
+    }
   }
   if (error != 0 && error != ENOENT && error != EINVAL) return fail_errno("the kernel", error);
   if (error == 0 && unmapped_bytes == size_bytes) return {};

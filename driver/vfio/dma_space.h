@@ -21,6 +21,23 @@
 
 namespace warden::vfio {
 
+// A piece of a file as it is mapped into this process. While it is, its inode's number is nobody else's.
+struct HostMemory {
+  struct Unmap {
+    std::size_t size_bytes;
+    void operator()(void* base) const noexcept;
+  };
+
+  std::uint64_t device = 0;
+  std::uint64_t inode = 0;
+  std::uint64_t offset = 0;
+  std::uint64_t size_bytes = 0;
+  int protection = 0;
+  std::unique_ptr<void, Unmap> base{nullptr, Unmap{0}};
+
+  [[nodiscard]] bool is_same_piece(const HostMemory& other) const noexcept;
+};
+
 // Owner: a registry, one a group and process (see below). Threads: any; calls on one space come one after another.
 class DmaSpace {
  public:
@@ -37,7 +54,8 @@ class DmaSpace {
   // What proves to a hot reset that the group is ours; below 0 where the kernel sees that by itself.
   [[nodiscard]] virtual int hot_reset_proof() const noexcept = 0;
 
-  // As in Device. The memory is mapped into this process, where the kernel looks for it, until it is unmapped.
+  // As in Device. The memory is mapped into this process, where the kernel looks for it, until it is unmapped; a small
+  // piece that was unmapped last, until the next one is: to map it here costs more than the kernel's part.
   [[nodiscard]] Status map(Iova iova, std::uint64_t size_bytes, int memory, std::uint64_t offset, DmaAccess access);
   [[nodiscard]] Status unmap(Iova iova, std::uint64_t size_bytes);
   [[nodiscard]] Result<DmaLimits> limits();
@@ -48,11 +66,9 @@ class DmaSpace {
   [[nodiscard]] const pci::Sysfs& sysfs() const noexcept { return sysfs_; }
 
  private:
-  struct Unmap {
-    std::size_t size_bytes = 0;
-    void operator()(void* base) const noexcept;
-  };
-  using HostMemory = std::unique_ptr<void, Unmap>;
+  // Maps the piece, unless it is the one that was unmapped last.
+  [[nodiscard]] Result<HostMemory> host_memory(std::uint64_t size_bytes, int memory, std::uint64_t offset,
+                                               DmaAccess access);
 
   // 0, or the errno of the request.
   [[nodiscard]] virtual int map_pages(Iova iova, std::uint64_t size_bytes, const void* memory, DmaAccess access) = 0;
@@ -67,6 +83,7 @@ class DmaSpace {
   const pci::Sysfs sysfs_;
   std::mutex mutex_;
   std::map<std::uint64_t, HostMemory> memory_;  // by IOVA; without what another process of ours mapped before
+  HostMemory last_;                             // unmapped from the IOMMU, and likely to come again
 };
 
 // The spaces of this process, by group: a group can be opened only once. Threads: any.

@@ -78,13 +78,36 @@ class VfioDmaSpace : public ::testing::Test {
 
 // Proves that the kernel finds the file's bytes in this process from the mapping until the unmapping.
 TEST_F(VfioDmaSpace, KeepsTheMemoryInPlace) {
+  constexpr std::uint64_t kBytes = 8 << 20;
+  ASSERT_EQ(::ftruncate(file_.get(), kBytes + kPage), 0);
   const std::uint64_t word = 0x0123'4567'89AB'CDEF;
   ASSERT_EQ(::pwrite(file_.get(), &word, sizeof(word), kPage), 8);
-  ASSERT_TRUE(space_.map(Iova{kPage}, 2 * kPage, file_.get(), kPage, DmaAccess::kCardReads));
+  ASSERT_TRUE(space_.map(Iova{kPage}, kBytes, file_.get(), kPage, DmaAccess::kCardReads));
   EXPECT_EQ(std::memcmp(space_.memory, &word, sizeof(word)), 0);
   EXPECT_TRUE(is_mapped(space_.memory));
-  ASSERT_TRUE(space_.unmap(Iova{kPage}, 2 * kPage));
+  ASSERT_TRUE(space_.unmap(Iova{kPage}, kBytes));
   EXPECT_FALSE(is_mapped(space_.memory));
+}
+
+// Proves that a small piece that comes again finds its place here still, that another piece, file or direction does
+// not get it, and that only one is kept.
+TEST_F(VfioDmaSpace, RemembersTheLastPiece) {
+  const UniqueFd other(::memfd_create("other", MFD_CLOEXEC));
+  ASSERT_EQ(::ftruncate(other.get(), 4 * kPage), 0);
+  const auto place_of = [&](const UniqueFd& file, std::uint64_t offset, DmaAccess access) {
+    if (!space_.map(Iova{0}, kPage, file.get(), offset, access)) throw std::runtime_error("not mapped");
+    return space_.memory;
+  };
+  const void* first = place_of(file_, 0, DmaAccess::kBoth);
+  ASSERT_TRUE(space_.unmap(Iova{0}, kPage));
+  EXPECT_TRUE(is_mapped(first));
+  EXPECT_EQ(place_of(file_, 0, DmaAccess::kBoth), first);
+  ASSERT_TRUE(space_.unmap(Iova{0}, kPage));
+  EXPECT_NE(place_of(file_, 0, DmaAccess::kCardReads), first);
+  EXPECT_NE(place_of(file_, kPage, DmaAccess::kBoth), first);
+  EXPECT_NE(place_of(other, 0, DmaAccess::kBoth), first);
+  ASSERT_TRUE(space_.unmap(Iova{0}, kPage));
+  EXPECT_FALSE(is_mapped(first));
 }
 
 // Proves that a refused mapping leaves nothing mapped here either, and that a partial unmapping is no success.
