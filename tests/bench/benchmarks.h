@@ -18,6 +18,8 @@ namespace warden::bench {
 [[nodiscard]] Result<Entries> bench_mapped_access(const Options& options);
 // A register read over vfio-user.
 [[nodiscard]] Result<Entries> bench_vfio_user(const Options& options);
+// Registers and DMA memory over the kernel's VFIO. Nothing outside of the virtual machine.
+[[nodiscard]] Result<Entries> bench_kernel_vfio(const Options& options);
 // Blocks written to a simulated card's L1 over vfio-user.
 [[nodiscard]] Result<Entries> bench_vfio_user_write(const Options& options);
 // From a process's exit to those who have to know, and what watching costs the others. Nothing where no BPF program can

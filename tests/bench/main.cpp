@@ -33,6 +33,7 @@ constexpr std::array kBenchmarks = {Benchmark{"wake", bench::bench_wake},
                                     Benchmark{"reap", bench::bench_reap},
                                     Benchmark{"exit", bench::bench_exit},
                                     Benchmark{"mapped", bench::bench_mapped_access},
+                                    Benchmark{"kernel-vfio", bench::bench_kernel_vfio},
                                     Benchmark{"vfio-user", bench::bench_vfio_user},
                                     Benchmark{"vfio-user-write", bench::bench_vfio_user_write},
                                     Benchmark{"batch", bench::bench_batch},
@@ -43,10 +44,10 @@ constexpr std::array kBenchmarks = {Benchmark{"wake", bench::bench_wake},
 void describe(CLI::App& app, Arguments& arguments) {
   app.description("Measures Warden beside its baselines");
   app.add_option("--json", arguments.json_path, "File to write the figures to");
-  app.add_option(
-      "--only", arguments.only,
-      "wake, acknowledge, allocation, reap-crowd, reap, exit, mapped, vfio-user, vfio-user-write, batch, interpreter, "
-      "idle or fabric");
+  app.add_option("--only", arguments.only,
+                 "wake, acknowledge, allocation, reap-crowd, reap, exit, mapped, kernel-vfio, vfio-user, "
+                 "vfio-user-write, batch, interpreter, "
+                 "idle or fabric");
   app.add_flag("--quick", arguments.options.quick, "A few rounds, to see that everything runs");
   app.footer("Example:\n  warden-bench --only wake");
 }
