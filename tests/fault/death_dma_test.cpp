@@ -9,46 +9,13 @@
 
 #include "tests/e2e/broker_host.h"
 #include "tests/fault/death_victim.h"
-#include "tests/support/rv32_assembler.h"
+#include "tests/support/host_counter.h"
 
 namespace warden::test {
 namespace {
 
-using namespace rv32;  // NOLINT(google-build-using-namespace): an assembler's mnemonics
-
-constexpr CardAddress kCounter{0x300};
+constexpr CardAddress kCounter{kHostCounter};
 constexpr std::size_t kBufferBytes = 4096;
-
-// Counts at kCounter of kWorkTile, for ever, and sends each number over NoC #0 to the host's `address`, which begins a
-// page. The registers are those of the tile's first request initiator.
-std::vector<Word> counting_to_host(std::uint64_t address) {
-  constexpr Word kRegisters = 0xFFB20000;
-  constexpr Word kHere = 1 << 4 | 1 << 10;       // (1,1)
-  constexpr Word kHostBelow4K = 0x1000 - 0xC00;  // (0,3) is 3 << 10, which is no immediate by itself
-  const auto address_high = static_cast<std::int32_t>(address >> 32);
-  return {lui(7, kRegisters),
-          addi(5, 0, kCounter.value),
-          sw(5, 7, 0x00),  // from
-          addi(5, 0, kHere),
-          sw(5, 7, 0x04),  //
-          lui(5, static_cast<Word>(address)),
-          sw(5, 7, 0x0C),  // to
-          lui(5, 0x1000),
-          addi(5, 5, address_high - static_cast<std::int32_t>(kHostBelow4K)),  //
-          sw(5, 7, 0x10),                                                      //
-          addi(5, 0, 0x12),
-          sw(5, 7, 0x1C),
-          addi(5, 0, 4),
-          sw(5, 7, 0x20),
-          addi(8, 0, 1),  // a write, 4 bytes
-          lw(5, 0, kCounter.value),
-          addi(5, 5, 1),
-          sw(5, 0, kCounter.value),  // count,
-          sw(8, 7, 0x28),
-          lw(6, 7, 0x28),
-          bne(6, 0, -4),
-          jal(0, -24)};  // send, wait, again
-}
 
 // The one DMA memory that the simulator has, as only a test may look at it.
 class DmaOf {
@@ -90,7 +57,7 @@ TEST_P(CoreThatWritesToTheHost, ReachesItUntilItsSessionEnds) {
     if (!mine.open(stack_.socket_path())) return false;
     static auto buffer = DmaBuffer::map(*mine.device, kBufferBytes);
     if (!buffer) return false;
-    const std::vector<Word> program = counting_to_host(buffer->address().value);
+    const std::vector<rv32::Word> program = counting_to_host(buffer->address().value);
     return mine.device->write32(kWorkTile, kSoftResetRegister, kAllHeld).has_value() &&
            mine.device->write(kWorkTile, {0}, std::as_bytes(std::span(program))).has_value() &&
            (!GetParam() || mine.actions->reset_cores(*mine.device, kWorkTile, kBrisc).has_value()) &&

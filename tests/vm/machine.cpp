@@ -181,14 +181,17 @@ Status Machine::start(const MachineOptions& options) {
   Result<std::vector<Card>> cards = start_simulator(options.board);
   if (!cards) return std::unexpected(cards.error());
   const auto edu_port = kFirstPort + static_cast<unsigned>(cards->size());
-  if (cards->size() + 2 > kPortsMax) {
-    return fail(Code::kInvalidArgument, fmt::format("--board {}: {} chips are the most", options.board, kPortsMax - 2));
+  if (cards->size() + 3 > kPortsMax) {
+    return fail(Code::kInvalidArgument, fmt::format("--board {}: {} chips are the most", options.board, kPortsMax - 3));
   }
   cards->push_back({"WARDEN_VM_EDU", edu_port, 0, fmt::format("edu,id=edu,bus=port{}", edu_port)});
   const unsigned pair = edu_port + 1;
   cards->push_back(
       {"WARDEN_VM_PAIR0", pair, 0, fmt::format("edu,id=pair0,bus=port{},addr=0.0,multifunction=on", pair)});
   cards->push_back({"WARDEN_VM_PAIR1", pair, 1, fmt::format("edu,id=pair1,bus=port{},addr=0.1", pair)});
+
+  const unsigned nic = pair + 1;
+  cards->push_back({"WARDEN_VM_NIC", nic, 0, fmt::format("e1000e,id=nic,bus=port{},romfile=", nic)});
 
   if (Status plan = write_plan(options, *cards); !plan) return plan;
   test::Process pack({kScripts / "make-initrd", *cache, "kernel-" + options.kernel, directory_.path()});
