@@ -30,6 +30,7 @@ inline std::vector<std::vector<std::string>> warden_commands() {
           {"fabric", "traffic", "stop"},
           {"peek"},
           {"poke"},
+          {"doctor"},
           {"bind"},
           {"unbind"},
           {"completions"}};

@@ -26,6 +26,7 @@ struct Context {
 void add_allocs_command(CLI::App& app, Context& context);
 void add_bind_command(CLI::App& app, Context& context);
 void add_unbind_command(CLI::App& app, Context& context);
+void add_doctor_command(CLI::App& app, Context& context);
 void add_devices_command(CLI::App& app, Context& context);
 void add_reset_command(CLI::App& app, Context& context);
 void add_listen_command(CLI::App& app, Context& context);

@@ -83,6 +83,7 @@ int run(int argc, char** argv) {
   add_fabric_command(app, context);
   add_peek_command(app, context);
   add_poke_command(app, context);
+  add_doctor_command(app, context);
   add_bind_command(app, context);
   add_unbind_command(app, context);
   add_completions_command(app, context);
