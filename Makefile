@@ -6,8 +6,8 @@ export DESTDIR
 
 .DEFAULT_GOAL := build
 .NOTPARALLEL:
-.PHONY: build demo test check format-check lint headers-check house-check test-asan test-tsan bench vm-test vm-shell vm-kernel install \
-        up down format clean help programs dependencies check-dependencies vm-dependencies
+.PHONY: build demo test check format-check lint headers-check house-check test-asan test-tsan bench hw-test vm-test \
+        vm-shell vm-kernel install up down format clean help programs dependencies check-dependencies vm-dependencies
 
 build: dependencies  ## Build everything; programs land in build/release/bin (this is what plain `make` does)
 	cmake --preset release --log-level=NOTICE
@@ -47,6 +47,9 @@ test-tsan: dependencies  ## All tests with the thread sanitizer
 
 bench: build  ## Measure beside baselines; prints a table and writes build/bench.json
 	build/release/bin/warden-bench --json build/bench.json
+
+hw-test: build  ## The driver's suites and a coordinated reset on a real card: make hw-test DEVICE=0000:01:00.0
+	tests/hw/hw-test build/release/bin $(DEVICE)
 
 vm-test: build vm-dependencies  ## Boot an old and a new kernel in a virtual machine, and run the driver's tests there against vfio-pci
 	tests/vm/vm-test build/release/bin

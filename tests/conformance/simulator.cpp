@@ -80,8 +80,11 @@ std::string Simulator::attached_device() {
   return device == nullptr ? "" : device;
 }
 
+bool Simulator::is_hardware() { return !attached_device().empty() && std::getenv("WARDEN_VM_HOST") == nullptr; }
+
 void Simulator::attach(const std::vector<std::string>& options) {
   attached_ = true;
+  if (is_hardware()) return;
   set_fault("none");
   for (std::size_t i = 0; i + 1 < options.size(); i += 2) {
     if (options[i] != "--reset-duration") throw std::runtime_error("a running warden-sim can't change " + options[i]);

@@ -23,6 +23,8 @@ class Simulator {
 
   // The PCI address of the card that stands for all, empty where there is none.
   [[nodiscard]] static std::string attached_device();
+  // It is a real one: nobody can be asked to break it, and ctl() throws. tests/hw/hw-test names the tests that don't.
+  [[nodiscard]] static bool is_hardware();
 
   [[nodiscard]] pid_t pid() const noexcept { return pid_; }
   [[nodiscard]] std::string device_name(int chip = 0) const;
