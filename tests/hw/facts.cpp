@@ -94,7 +94,7 @@ Result<Answer> pcie_interface(const Card& card) {
   const std::string found =
       fmt::format("{:#x} reads {:#010x}, {:#x} reads {:#010x}", kNodeIdByManual, *manual, kNodeIdByDriver, *driver);
   if (fits(*manual) == fits(*driver)) return Answer{Verdict::kOpen, found};
-  return Answer{fits(*manual) ? Verdict::kAsAssumed : Verdict::kDiffers, found};
+  return Answer{fits(*driver) ? Verdict::kAsAssumed : Verdict::kDiffers, found};
 }
 
 Result<std::uint64_t> reference_clock(const Card& card) {
@@ -143,8 +143,8 @@ Result<Answer> hot_reset_scope(const Card& card) {
   if (!info && info.error().code == Code::kUnsupported) return Answer{Verdict::kDiffers, "no hot reset at all"};
   if (!info) return std::unexpected(info.error());
   std::string others;
-  for (const std::string& dependent : info->dependents) {
-    if (dependent != card.device.name()) others += " " + dependent;
+  for (const vfio::HotResetDependent& dependent : info->dependents) {
+    if (dependent.address != card.device.name()) others += " " + dependent.address;
   }
   return Answer{others.empty() ? Verdict::kAsAssumed : Verdict::kDiffers,
                 others.empty() ? "nobody else" : "goes along:" + others};
@@ -164,7 +164,7 @@ Result<Answer> function_reset_scope(const Card& card) {
 constexpr std::array kFacts = {
     Fact{"PCI Express capability", "at 0x70 of configuration space", false, capability},
     Fact{"function-level reset", "the card has none", false, function_reset},
-    Fact{"network interface of the PCIe tile", "at 0x1fd20000, as the manual says", false, pcie_interface},
+    Fact{"network interface of the PCIe tile", "at 0x1fd02000, as tt-kmd has it", false, pcie_interface},
     Fact{"reference clock", "27 MHz", false, clock_rate},
     Fact{"reset registers of Blackhole", "0x930 of configuration space can be read", false, timer_registers},
     Fact{"write combining", "not to be had", false, write_combining},

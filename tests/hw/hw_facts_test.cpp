@@ -26,6 +26,7 @@ TEST(HwFacts, OfTheSimulatedCard) {
   EXPECT_THAT(facts.out(), HasSubstr("PCI Express capability: assumed at 0x70 of configuration space; found: at 0x70"));
   EXPECT_THAT(facts.out(), HasSubstr("found: the card has it: DIFFERS")) << "the simulated card has FLR";
   EXPECT_THAT(facts.out(), ContainsRegex("reference clock: assumed 27 MHz; found: 2[67]\\.[0-9]+ MHz: as assumed"));
+  EXPECT_THAT(facts.out(), HasSubstr("0x1fd2002c reads 0xffffffff, 0x1fd0202c reads 0x1060a0c0: as assumed"));
   EXPECT_THAT(facts.out(), HasSubstr("reset registers of Blackhole: assumed 0x930 of configuration space can be read; "
                                      "found: another chip: open"));
   EXPECT_THAT(facts.out(), HasSubstr("found: a card on a socket: open"));
