@@ -59,7 +59,8 @@ Result<UniqueFd> IommufdSpace::open_device(const pci::Address& address) {
   uapi::DeviceBindIommufd bound{
       .argument_bytes = sizeof(bound), .flags = 0, .iommufd = iommufd_.get(), .out_device_id = 0};
   if (::ioctl(device->get(), uapi::kDeviceBindIommufd, &bound) != 0) {
-    if (errno != EBUSY && errno != EPERM) return fail_errno("bind it to an iommufd");
+    // EINVAL: the node is bound already; EBUSY or EPERM: others of its group are.
+    if (errno != EINVAL && errno != EBUSY && errno != EPERM) return fail_errno("bind it to an iommufd");
     const std::string strangers = strangers_in_group(sysfs(), group());
     if (strangers.empty()) {
       return fail(Code::kBusy, fmt::format("the card (or another of IOMMU group {}) is open in another process; end "

@@ -3,6 +3,9 @@
 #include <poll.h>
 #include <sys/eventfd.h>
 
+#include <fstream>
+#include <thread>
+
 #include "tests/vm/guest_host.h"
 #include "tests/vm/kernel_card.h"
 
@@ -120,6 +123,24 @@ TEST_P(KernelInterrupt, ErrorEventCanBeSet) {
   ASSERT_EQ(device->irq(vfio::kErrorIrq)->count, 1U);
   EXPECT_TRUE(set(*device, vfio::kErrorIrq, event));
   EXPECT_TRUE(device->disable_irqs(vfio::kErrorIrq));
+}
+
+// Proves that who unbinds a card's driver waits until the card is closed, that its holder is told, and that it can be
+// opened again once it is bound again.
+TEST_P(KernelInterrupt, RequestEventTellsOfTheUnbinding) {
+  const std::string address = address_of("WARDEN_VM_NIC");
+  auto device = value_of(vfio::open(address, {.kernel_interface = GetParam()}));
+  const Event event;
+  ASSERT_TRUE(set(*device, vfio::kRequestIrq, event));
+  std::jthread unbinding([&] { std::ofstream("/sys/bus/pci/drivers/vfio-pci/unbind") << address; });
+  ASSERT_TRUE(event.came());
+  device.reset();
+  unbinding.join();
+  const auto unbound = vfio::open(address, {.kernel_interface = GetParam()});
+  ASSERT_FALSE(unbound);
+  EXPECT_NE(unbound.error().message.find("warden bind " + address), std::string::npos) << unbound.error().message;
+  std::ofstream("/sys/bus/pci/drivers_probe") << address;
+  EXPECT_TRUE(vfio::open(address, {.kernel_interface = GetParam()}));
 }
 
 // Proves that the kernel's wish to have a card back arrives, that the card works until it is closed, and that it can
