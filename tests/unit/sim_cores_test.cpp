@@ -88,7 +88,7 @@ TEST_F(BabyCores, AreLetRunAgainWhenTheyPollTheClock) {
     const auto next = run();
     ASSERT_TRUE(next);
     ASSERT_GT(*next, card_.now);
-    ASSERT_LE(*next, card_.now + std::chrono::milliseconds(21));
+    ASSERT_LE(*next, card_.now + std::chrono::milliseconds(41));
     card_.now = std::max(*next, card_.now + std::chrono::microseconds(2));
     (void)run();
   }
@@ -108,11 +108,11 @@ TEST_F(BabyCores, DozeWhileTheyWaitForTheClock) {
     const auto next = run();
     ASSERT_TRUE(next);
     ASSERT_GT(*next, card_.now);
-    ASSERT_LE(*next, card_.now + std::chrono::milliseconds(21));
+    ASSERT_LE(*next, card_.now + std::chrono::milliseconds(41));
     card_.now = *next;
   }
   EXPECT_LT(looks, 160);
-  EXPECT_GE(card_.tile32(1, 1, 0x204), 28U) << "each at most 21 ms late";
+  EXPECT_GE(card_.tile32(1, 1, 0x204), 21U) << "each at most 41 ms late";
   card_.tile_write32(1, 1, 0x200, 1);
   EXPECT_EQ(*run(),
             card_.now + std::chrono::microseconds(20) - card_.now.time_since_epoch() % std::chrono::microseconds(20))

@@ -25,7 +25,7 @@ constexpr std::uint32_t kCoreHeld = 1U << 11;  // BRISC on Tensix, ERISC on Ethe
 // How long a core that polls the clock is left alone: the first, doubled so many times. They end at whole multiples of
 // themselves, so that cores which doze equally long wake together.
 constexpr TimePoint::duration kFirstDoze = std::chrono::microseconds(20);
-constexpr TimePoint::duration kLongestDoze = 1024 * kFirstDoze;
+constexpr TimePoint::duration kLongestDoze = 2048 * kFirstDoze;  // 41 ms: heartbeats of 50 ms come after 82
 
 TimePoint end_of_doze(TimePoint now, TimePoint::duration doze) {
   const auto since_start = now.time_since_epoch();
