@@ -28,14 +28,14 @@ bool is_tensix(Coordinate tile) { return sim::kind_of(tile) == sim::TileKind::kT
 
 // ---- a row ----
 
-Row::Row(unsigned chips) {
+Row::Row(unsigned chips, std::chrono::microseconds latching) {
   for (unsigned i = 0; i < chips; ++i) {
     cards_.push_back(std::make_unique<sim::testing::Card>());
     cards_.back()->config_write(sim::testing::kCommand, 0x6);
   }
   const sim::BoardOptions options = board_of(chips);
   for (const sim::Cable& cable : sim::cables_of(options)) {
-    links_.push_back(std::make_shared<sim::EthernetLink>(kTraining));
+    links_.push_back(std::make_shared<sim::EthernetLink>(kTraining, latching));
     for (unsigned end : {0U, 1U}) {
       cards_[cable.ends[end].chip]->chip.connect(cable.ends[end].channel, {links_.back(), end},
                                                  sim::link_identity(options, cable, end));

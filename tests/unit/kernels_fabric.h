@@ -30,8 +30,8 @@ constexpr std::uint32_t tile_of(Coordinate tile) { return tile_word(tile.x, tile
 
 class Row {
  public:
-  // Links are up and nothing is loaded.
-  explicit Row(unsigned chips);
+  // Links are up and nothing is loaded. `latching`: how long transmit queues are busy with a packet.
+  explicit Row(unsigned chips, std::chrono::microseconds latching = {});
 
   [[nodiscard]] unsigned chips() const { return static_cast<unsigned>(cards_.size()); }
   [[nodiscard]] std::uint32_t word(unsigned chip, Coordinate tile, std::uint64_t address);

@@ -115,6 +115,34 @@ TEST_F(Ethernet, WritesArriveOnTheOtherSide) {
   EXPECT_EQ(here_.word(0x33000), 100U) << "the other queue, the other way";
 }
 
+// A queue that needs its time: what it is told meanwhile is lost, and it sends what is there when it looks.
+TEST_F(Ethernet, ASlowQueueLooksLate) {
+  const auto slow = std::make_shared<EthernetLink>(milliseconds(50), std::chrono::microseconds(100));
+  for (unsigned end : {0U, 1U}) {
+    const Cable cable = cables_of(options_).front();
+    (end == 0 ? first_ : second_)
+        .chip.connect(cable.ends[end].channel, {slow, end}, link_identity(options_, cable, end));
+  }
+  train();
+  here_.set(0x31000, 1);
+  here_.send(0x31000, 16, 0x32000);
+  EXPECT_FALSE(here_.latched());
+  EXPECT_EQ(serve(first_), first_.now + std::chrono::microseconds(100));
+  here_.send(0x31000, 32, 0x33000);
+  pass(std::chrono::microseconds(100));
+  serve();
+  EXPECT_TRUE(here_.latched());
+  here_.set(0x31000, 2);
+  pass(milliseconds(1));
+  serve();
+  EXPECT_EQ(there_.word(0x32000), 0U) << "where it was to go was changed too early";
+  EXPECT_EQ(there_.word(0x33000), 2U);
+  here_.set(0x31000, 3);
+  pass(milliseconds(1));
+  serve();
+  EXPECT_EQ(there_.word(0x33000), 2U) << "the second command is lost";
+}
+
 TEST_F(Ethernet, RegistersAreWrittenByTheFirstQueueOnly) {
   train();
   const auto write_register = [&](std::uint64_t queue) {

@@ -35,6 +35,7 @@ struct BoardOptions {
   std::chrono::milliseconds reset_duration{200};
   std::uint8_t links_per_edge = 1;
   std::chrono::milliseconds link_training{50};
+  std::chrono::microseconds queue_latching{0};
   bool deterministic = false;
 };
 

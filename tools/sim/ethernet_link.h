@@ -27,11 +27,18 @@ class EthernetLink {
  public:
   static constexpr std::size_t kInFlightBytes = 64 * 1024;  // in one direction
 
-  explicit EthernetLink(std::chrono::milliseconds training) : training_(training) {}
+  // `latching`: how long a transmit queue needs to look at what it is told. Until then it may not be touched; what it
+  // is to send it reads later still, when it has long taken the next commands.
+  explicit EthernetLink(std::chrono::milliseconds training, std::chrono::microseconds latching = {})
+      : training_(training), latching_(latching) {}
+  [[nodiscard]] std::chrono::microseconds latching() const noexcept { return latching_; }
 
   // Called, from any thread, when there is something new for this side: packets, room, or another state. Before the
   // link is used.
   void set_bell(unsigned side, std::function<void()> bell) { sides_[side].bell = std::move(bell); }
+  void ring(unsigned side) const {
+    if (sides_[side].bell) sides_[side].bell();
+  }
 
   enum class State : std::uint8_t { kDown, kTraining, kFailed, kUp };
   struct View {
@@ -69,6 +76,7 @@ class EthernetLink {
   void ring_both();
 
   const std::chrono::milliseconds training_;
+  const std::chrono::microseconds latching_;
   std::mutex mutex_;  // guards everything below, and no other lock is taken under it but those of the bells
   std::array<Side, 2> sides_;
   bool plugged_ = true;

@@ -26,6 +26,10 @@ constexpr std::uint32_t kWriteRegister = 4;  // queue 0 only
 constexpr std::uint64_t kLineBytes = 16;
 constexpr std::uint64_t kRegisterSpace = 0xFFB00000;
 
+// Of a slow queue.
+constexpr std::size_t kTakenMost = 16;
+constexpr int kReadsAfter = 8;  // latchings
+
 // Words in L1.
 constexpr std::uint64_t kFirmwareVersionWord = 0x210;
 constexpr std::uint32_t kFirmwareVersion = 0x0006E000;  // 6.14.0
@@ -83,37 +87,72 @@ void EthernetPort::command(unsigned index, std::uint32_t value, TimePoint now) {
   Queue& queue = queues_[index];
   if (queue.command != 0 || value == 0) return;
   queue.command = value;
-  queue.waiting = packet_of(index, value);
-  (void)try_to_send(queue, now);
+  queue.latches = is_slow() ? now + end_.link->latching() : now;
+  (void)work(index, now);
+  if (is_slow()) end_.link->ring(end_.side);  // it has to be looked after later
 }
 
-std::optional<EthernetPacket> EthernetPort::packet_of(unsigned index, std::uint32_t command) const {
+std::optional<EthernetPort::Transfer> EthernetPort::transfer_of(unsigned index) const {
   const auto value = [&](std::uint64_t offset) { return read_word(kTransmit.begin + index * kQueueStride + offset); };
-  EthernetPacket packet{.address = value(kDestination), .data = {}};
+  const std::uint32_t command = queues_[index].command;
+  Transfer transfer{.destination = value(kDestination), .start = value(kRegisterData), .size = 0, .reads = {}};
   if (!connected()) return std::nullopt;
   if (command == kWriteRegister && index == 0) {
-    if (packet.address < kRegisterSpace || packet.address % 4 != 0) return std::nullopt;
-    const std::uint32_t word = value(kRegisterData);
-    const auto bytes = std::as_bytes(std::span(&word, 1));
-    packet.data.assign(bytes.begin(), bytes.end());
-    return packet;
+    if (transfer.destination < kRegisterSpace || transfer.destination % 4 != 0) return std::nullopt;
+    return transfer;
   }
-  const std::uint32_t start = value(kStartAddress);
-  const std::uint32_t size = value(kSizeBytes);
-  const bool aligned = start % kLineBytes == 0 && packet.address % kLineBytes == 0 && size % kLineBytes == 0;
-  if (command != kWriteMemory || !aligned || size == 0 || !Range{0, l1_.size()}.contains(start, size)) {
+  transfer.start = value(kStartAddress);
+  transfer.size = value(kSizeBytes);
+  const bool aligned = transfer.start % kLineBytes == 0 && transfer.destination % kLineBytes == 0 &&
+                       transfer.size % kLineBytes == 0 && transfer.size != 0;
+  if (command != kWriteMemory || !aligned || !Range{0, l1_.size()}.contains(transfer.start, transfer.size)) {
     return std::nullopt;
   }
-  const auto data = l1_.subspan(start, size);
-  packet.data.assign(data.begin(), data.end());
-  return packet;
+  return transfer;
 }
 
-bool EthernetPort::try_to_send(Queue& queue, TimePoint now) {
-  if (!queue.waiting || !end_.link->send(end_.side, *queue.waiting, now)) return false;
-  queue.waiting.reset();
-  queue.command = 0;
-  return true;
+EthernetPacket EthernetPort::read_from_memory(const Transfer& transfer) const {
+  const auto word = std::as_bytes(std::span(&transfer.start, 1));
+  const std::span<const std::byte> data =
+      transfer.size == 0 ? word : std::span<const std::byte>(l1_).subspan(transfer.start, transfer.size);
+  return {.address = transfer.destination, .data = {data.begin(), data.end()}};
+}
+
+// Whether the command was taken; with a queue that is not slow it stays until it is sent.
+bool EthernetPort::latch(unsigned index, TimePoint now) {
+  Queue& queue = queues_[index];
+  if (!queue.latches || *queue.latches > now || queue.taken.size() >= kTakenMost) return false;
+  queue.latches.reset();
+  auto transfer = transfer_of(index);
+  if (!transfer) return false;
+  transfer->reads = is_slow() ? now + kReadsAfter * end_.link->latching() : now;
+  queue.taken.push_back(*transfer);
+  if (is_slow()) queue.command = 0;
+  return is_slow();
+}
+
+// Whether a command was taken, so that the next may be written.
+bool EthernetPort::work(unsigned index, TimePoint now) {
+  Queue& queue = queues_[index];
+  bool free = latch(index, now);
+  while (!queue.taken.empty() && queue.taken.front().reads <= now) {
+    EthernetPacket packet = read_from_memory(queue.taken.front());
+    if (!end_.link->send(end_.side, packet, now)) break;
+    queue.taken.pop_front();
+    if (!is_slow()) queue.command = 0;
+    free = free || !is_slow() || latch(index, now);
+  }
+  return free;
+}
+
+std::optional<TimePoint> EthernetPort::next_of_queues() const {
+  std::optional<TimePoint> next;
+  const auto add = [&](TimePoint when) { next = std::min(next.value_or(TimePoint::max()), when); };
+  for (const Queue& queue : queues_) {
+    if (queue.latches && queue.taken.size() < kTakenMost) add(*queue.latches);
+    if (!queue.taken.empty()) add(queue.taken.front().reads);
+  }
+  return next;
 }
 
 // ---- the link ----
@@ -138,9 +177,13 @@ bool EthernetPort::serve(TimePoint now) {
   if (!rung_.exchange(false, std::memory_order_acq_rel) && !changed) return false;  // sync: ethernet_port.rung
   for (const EthernetPacket& packet : end_.link->receive(end_.side)) deliver_(packet.address, packet.data);
   bool sent = false;
-  for (Queue& queue : queues_) sent |= try_to_send(queue, now);
+  for (unsigned queue = 0; queue < queues_.size(); ++queue) sent |= work(queue, now);
   const EthernetLink::View view = end_.link->view(now);
   next_change_ = view.changes;
+  // What is due now waits for the link, which rings.
+  if (const auto next = next_of_queues(); next && *next > now) {
+    next_change_ = std::min(next_change_.value_or(TimePoint::max()), *next);
+  }
   tell(view.state);
   return sent;
 }

@@ -6,6 +6,7 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <optional>
@@ -56,7 +57,7 @@ class EthernetPort {
   // If it was rung for, or training is over: takes what has arrived, sends what waits, tells the link's state. True if
   // a command was taken from a queue, which the core may wait for.
   [[nodiscard]] bool serve(TimePoint now);
-  // When training is over.
+  // When training is over, or a queue looks at what it was told.
   [[nodiscard]] std::optional<TimePoint> next_change() const noexcept { return next_change_; }
 
   // What firmware does besides: looks whether training is asked for, and counts its heartbeat. To be called when L1 may
@@ -67,14 +68,26 @@ class EthernetPort {
   void beat(TimePoint now);
 
  private:
+  // What a queue was told to send, before anything of it is read.
+  struct Transfer {
+    std::uint32_t destination = 0;
+    std::uint32_t start = 0;  // in L1; with size 0 it is the word
+    std::uint32_t size = 0;
+    TimePoint reads;  // not earlier
+  };
   struct Queue {
     std::map<std::uint64_t, std::uint32_t> registers;
-    std::uint32_t command = 0;  // 0: the next may be written
-    std::optional<EthernetPacket> waiting;
+    std::uint32_t command = 0;         // 0: the next may be written
+    std::optional<TimePoint> latches;  // when the hardware looks at the registers
+    std::deque<Transfer> taken;
   };
   void command(unsigned queue, std::uint32_t value, TimePoint now);
-  [[nodiscard]] std::optional<EthernetPacket> packet_of(unsigned queue, std::uint32_t command) const;
-  bool try_to_send(Queue& queue, TimePoint now);
+  [[nodiscard]] std::optional<Transfer> transfer_of(unsigned queue) const;
+  [[nodiscard]] EthernetPacket read_from_memory(const Transfer& transfer) const;
+  [[nodiscard]] bool is_slow() const { return connected() && end_.link->latching().count() != 0; }
+  bool latch(unsigned queue, TimePoint now);
+  bool work(unsigned queue, TimePoint now);
+  [[nodiscard]] std::optional<TimePoint> next_of_queues() const;
   void tell(EthernetLink::State state);
   void write_link_words(EthernetLink::State state);
   [[nodiscard]] std::uint32_t word(std::uint64_t address) const;

@@ -32,6 +32,7 @@ namespace {
 constexpr int kExitFailure = 1;
 constexpr int kExitUsage = 2;
 constexpr int kResetDurationMaxMs = 3'600'000;
+constexpr int kQueueLatchingMaxUs = 1'000'000;
 
 struct ServeOptions {
   std::string directory;
@@ -42,6 +43,7 @@ struct ServeOptions {
   int reset_duration_ms = 200;
   unsigned links = 1;
   int link_training_ms = 50;
+  int queue_latching_us = 0;
   bool deterministic = false;
   std::vector<std::string> faults;
   int ready_descriptor = -1;
@@ -96,6 +98,11 @@ void add_serve_options(CLI::App& app, ServeOptions& options) {
   app.add_option("--link-training", options.link_training_ms, "Milliseconds that a link takes to come up")
       ->type_name("MS")
       ->check(CLI::Range(0, kResetDurationMaxMs))
+      ->capture_default_str();
+  app.add_option("--queue-latching", options.queue_latching_us,
+                 "Microseconds that a transmit queue is busy before it looks at what it is told")
+      ->type_name("US")
+      ->check(CLI::Range(0, kQueueLatchingMaxUs))
       ->capture_default_str();
   app.add_flag("--deterministic", options.deterministic,
                "Time stands still but for 1 us with each access of a client, and for `ctl step`");
@@ -226,6 +233,7 @@ Result<Plan> plan(const ServeOptions& options) {
                       .reset_duration = std::chrono::milliseconds(options.reset_duration_ms),
                       .links_per_edge = static_cast<std::uint8_t>(options.links),
                       .link_training = std::chrono::milliseconds(options.link_training_ms),
+                      .queue_latching = std::chrono::microseconds(options.queue_latching_us),
                       .deterministic = options.deterministic},
             .faults = {}};
   for (const std::string& text : options.faults) {

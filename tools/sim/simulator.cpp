@@ -71,7 +71,7 @@ Result<std::unique_ptr<ChipServer>> Simulator::start_chip(const std::string& pat
 
 void Simulator::plug_cables(const BoardOptions& options) {
   for (const Cable& cable : cables_of(options)) {
-    const auto link = std::make_shared<EthernetLink>(options.link_training);
+    const auto link = std::make_shared<EthernetLink>(options.link_training, options.queue_latching);
     for (const unsigned end : {0U, 1U}) {
       chips_[cable.ends[end].chip]->function().locked([&](Chip& chip) {
         chip.connect(cable.ends[end].channel, {link, end}, link_identity(options, cable, end));
