@@ -202,6 +202,9 @@ struct RouterBlock {
   uint32_t admit[kNodesMax];      // host, any time
   uint32_t admitted[kNodesMax];   // router: taken from workers' lanes here, by destination node; host before the start
   uint32_t delivered[kNodesMax];  // router: put into sinks' rings here, or dropped here, by source node; the same
+  // The host's note, as in RouterConfiguration: packets, by source node, that were lost on their way here and that no
+  // account waits for any more.
+  uint32_t written_off[kNodesMax];
 };
 static_assert(sizeof(RouterBlock) % kLineBytes == 0);
 

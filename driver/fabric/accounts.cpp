@@ -14,9 +14,16 @@ using Counts = std::array<std::uint32_t, kernels::kNodesMax>;
 constexpr CardAddress kDelivered = in_router(offsetof(kernels::RouterBlock, delivered));
 constexpr CardAddress kCounters = in_router(offsetof(kernels::RouterBlock, counters));
 
+struct Ended {
+  Counts delivered;
+  Counts written_off;
+};
+static_assert(offsetof(kernels::RouterBlock, written_off) ==
+              offsetof(kernels::RouterBlock, delivered) + offsetof(Ended, written_off));
+
 struct Reading {
   const Router* router;
-  Counts delivered{};
+  Ended ended{};
   kernels::RouterCounters counters{};
   Counts admitted{};
 };
@@ -37,7 +44,7 @@ Result<Accounts> Accounts::read(const ControlPlane& fabric, bool tolerant) {
   // In two rounds: everything that was delivered when its count was read had been admitted before.
   for (const Router& router : fabric.routers()) {
     Reading reading{.router = &router};
-    auto read = read_into(fabric, router, kDelivered, reading.delivered);
+    auto read = read_into(fabric, router, kDelivered, reading.ended);
     if (read) read = read_into(fabric, router, kCounters, reading.counters);
     if (!read && !tolerant) return std::unexpected(std::move(read).error());
     if (read) {
@@ -56,7 +63,11 @@ Result<Accounts> Accounts::read(const ControlPlane& fabric, bool tolerant) {
     for (std::uint32_t number = 0; number < kernels::kNodesMax; ++number) {
       const FabricNodeId there = fabric.node_at(here.mesh_id, number);
       if (reading.admitted[number] != 0) accounts.entry(here, there).admitted += reading.admitted[number];
-      if (reading.delivered[number] != 0) accounts.entry(there, here).delivered += reading.delivered[number];
+      if (reading.ended.delivered[number] != 0)
+        accounts.entry(there, here).delivered += reading.ended.delivered[number];
+      if (reading.ended.written_off[number] != 0) {
+        accounts.entry(there, here).written_off += reading.ended.written_off[number];
+      }
     }
     accounts.drops_.unreachable += reading.counters.unreachable;
     accounts.drops_.undeliverable += reading.counters.undeliverable;

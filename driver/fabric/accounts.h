@@ -18,9 +18,10 @@ namespace warden::fabric {
 struct PairAccount {
   FabricNodeId source;
   FabricNodeId destination;
-  std::uint32_t admitted = 0;   // taken from workers' lanes
-  std::uint32_t delivered = 0;  // put into sinks' rings, or dropped and counted where they ended
-  [[nodiscard]] std::uint32_t inside() const noexcept { return admitted - delivered; }
+  std::uint32_t admitted = 0;     // taken from workers' lanes
+  std::uint32_t delivered = 0;    // put into sinks' rings, or dropped and counted where they ended
+  std::uint32_t written_off = 0;  // lost in chips that were reset
+  [[nodiscard]] std::uint32_t inside() const noexcept { return admitted - delivered - written_off; }
 };
 
 struct Drops {

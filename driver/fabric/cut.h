@@ -16,6 +16,7 @@
 #include "driver/fabric/accounts.h"
 #include "driver/fabric/control_plane.h"
 #include "driver/fabric/lane_counts.h"
+#include "driver/fabric/losses.h"
 #include "driver/fabric/router_state_manager.h"
 
 namespace warden::fabric {
@@ -31,7 +32,8 @@ struct CutReport {
   std::uint32_t held_pairs = 0;        // of devices whose way leads through the cut, and that have had traffic
   std::uint64_t delayed_packets = 0;   // that waited because their way led through the cut
   std::uint64_t resent_packets = 0;    // by facing routers, after the reset
-  std::uint64_t lost_packets = 0;      // that were inside the cut and are gone
+  std::uint64_t lost_packets = 0;      // that were inside the cut and are gone: those on their way through it, and, if
+                                       // this object prepared it, those to and from its chips
   std::uint64_t doubled_packets = 0;   // that the cut had passed on, but not said so before it hung: they come twice
   std::vector<RouterId> not_restored;  // links that did not come back, routers that did not start
   std::vector<std::string> remarks;    // one line each
@@ -79,7 +81,7 @@ class Cut {
   [[nodiscard]] std::vector<RouterId> join_neighbours(const CutLinks& links, std::span<const RouterPlan> plans);
   [[nodiscard]] Status run(std::span<const RouterId> routers);
   void count_delayed();
-  void count_lost(const PairCounts& before_cut);
+  void count_lost(const PairCounts& before_cut, RouterSpan others);
 
   ControlPlane* fabric_;
   std::vector<FabricNodeId> chips_;
@@ -88,6 +90,7 @@ class Cut {
   bool prepared_ = false;
   std::set<RouterId> paused_before_;  // by somebody else: they stay so
   HeldCounts held_before_;
+  Losses losses_;  // of pairs whose way led through the cut
 };
 
 // Devices whose cards have these names; kNotFound for one that is not in the fabric.

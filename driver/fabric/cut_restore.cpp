@@ -61,7 +61,8 @@ void preset_counts(const ControlPlane& fabric, std::vector<RouterPlan>& plans, c
       const FabricNodeId other = fabric.node_at(chip.mesh_id, number);
       if (in_cut(other)) continue;
       plan.block.delivered[number] = accounts.pair(other, chip).admitted - waiting(other, chip);
-      plan.block.admitted[number] = accounts.pair(chip, other).delivered + waiting(chip, other);
+      const PairAccount out = accounts.pair(chip, other);
+      plan.block.admitted[number] = out.delivered + out.written_off + waiting(chip, other);
     }
   }
 }
@@ -96,15 +97,20 @@ std::vector<Straggler> join(ControlPlane& fabric, const RouterList& facing, std:
 
 }  // namespace
 
-// What was inside and does not wait before the cut was in it.
-void Cut::count_lost(const PairCounts& before_cut) {
+// What was inside and does not wait before the cut was in it. Of pairs with both ends outside, the cards tell that
+// whoever prepared it, if anybody did; of those to and from the chips only what was seen before the reset can tell.
+void Cut::count_lost(const PairCounts& before_cut, RouterSpan others) {
+  const auto through = [&](const PairAccount& pair) { return !in_cut(pair.source) && !in_cut(pair.destination); };
+  bool any_through = !prepared_;
   for (const PairAccount& pair : report_.undrained) {
+    any_through = any_through || through(pair);
     const auto found = before_cut.find({pair.source, pair.destination});
-    const std::uint32_t waiting = found == before_cut.end() ? 0 : found->second;
-    const auto missing = static_cast<std::int32_t>(pair.inside() - waiting);
-    if (missing > 0) report_.lost_packets += static_cast<std::uint32_t>(missing);
+    const auto missing = static_cast<std::int32_t>(pair.inside() - (found == before_cut.end() ? 0 : found->second));
+    if (missing > 0 && !through(pair)) report_.lost_packets += static_cast<std::uint32_t>(missing);
     if (missing < 0) report_.doubled_packets += static_cast<std::uint32_t>(-missing);
   }
+  if (any_through) losses_ = find_losses(*fabric_, others, through);
+  for (const auto& [pair, missing] : losses_) report_.lost_packets += missing;
 }
 
 // The routers of the chips, PAUSED, as if nothing had happened to them.
@@ -119,7 +125,7 @@ Result<std::vector<RouterPlan>> Cut::load(const CutLinks& links) {
   const auto accounts = Accounts::read(*fabric_, true);
   const PairCounts before_cut = packets_in_lanes(*fabric_, others);
   preset_counts(*fabric_, *plans, *accounts, before_cut);
-  count_lost(before_cut);
+  count_lost(before_cut, others);
   const LoadOptions options{
       .telemetry = fabric_->has_telemetry(), .command = RouterCommand::kPause, .deadline = options_.start_deadline};
   if (auto loaded = load_routers(fabric_->cards(), *plans, options); !loaded) {
@@ -158,7 +164,8 @@ Status Cut::restore() {
   if (!prepared_) note_paused(neighbours);
   if (!prepared_) {
     report_.remarks.emplace_back(
-        "prepared by somebody else, if at all: packets delayed, or lost in it, are not counted");
+        "prepared by somebody else, if at all: packets that were delayed, or lost on their way to and from the chips "
+        "themselves, are not counted");
   }
 
   const auto links = await_cut_links(*fabric_, chips_, neighbours, patience);
@@ -169,6 +176,8 @@ Status Cut::restore() {
   for (const FabricNodeId& chip : chips_) fabric_->adopt(chip, *plans);
   for (const RouterPlan& plan : *plans) routers.push_back(plan.router.id);
   const Status running = run(routers);
+  // Last: whoever ends what was killed before finds them as well.
+  if (auto done = write_off(*fabric_, losses_); !done) report_.remarks.push_back(std::move(done).error().message);
   report_.restore_duration = patience.elapsed();
   return running;
 }

@@ -8,3 +8,5 @@ warden_add_test(test_fabric_kill SOURCES ${CMAKE_CURRENT_LIST_DIR}/fabric_kill_t
                 TIMEOUT 300)
 warden_add_test(test_fabric_worker_kill SOURCES ${CMAKE_CURRENT_LIST_DIR}/fabric_worker_kill_test.cpp
                 LIBS warden_test_fabric TIMEOUT 300)
+warden_add_test(test_fabric_cut_kill SOURCES ${CMAKE_CURRENT_LIST_DIR}/fabric_cut_kill_test.cpp
+                LIBS warden_test_fabric TIMEOUT 300)
