@@ -142,6 +142,7 @@ TEST_F(VfioDmaSpace, ExplainsTheLimits) {
   const Error locked = refusal(kPage, ENOMEM);
   EXPECT_EQ(locked.code, Code::kPermission);
   EXPECT_THAT(locked.message, HasSubstr("RLIMIT_MEMLOCK"));
+  EXPECT_EQ(refusal(kPage, ENOTTY).code, Code::kUnsupported);  // VFIO's no-IOMMU mode
 }
 
 // Proves that functions of one group share its space, that a function has it once, and that it is closed when the last
