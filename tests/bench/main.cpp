@@ -18,6 +18,7 @@ struct Arguments {
   bench::Options options;
   std::string json_path;
   std::string only;
+  std::string with;
 };
 
 struct Benchmark {
@@ -48,6 +49,7 @@ void describe(CLI::App& app, Arguments& arguments) {
                  "wake, acknowledge, allocation, reap-crowd, reap, exit, mapped, kernel-vfio, vfio-user, "
                  "vfio-user-write, batch, interpreter, "
                  "idle or fabric");
+  app.add_option("--with", arguments.with, "Figures that were measured before, to be listed as well");
   app.add_flag("--quick", arguments.options.quick, "A few rounds, to see that everything runs");
   app.footer("Example:\n  warden-bench --only wake");
 }
@@ -60,6 +62,9 @@ Result<bench::Entries> run_all(const Arguments& arguments) {
     if (!entries) return warden::wrap(std::move(entries).error(), benchmark.name);
     all.insert(all.end(), entries->begin(), entries->end());
   }
+  auto before = bench::read_json(arguments.with);
+  if (!before) return before;
+  all.insert(all.end(), before->begin(), before->end());
   return all;
 }
 

@@ -41,6 +41,23 @@ void print_table(const Entries& entries) {
   (void)std::fflush(stdout);
 }
 
+Result<Entries> read_json(const std::string& path) {
+  std::ifstream file(path);
+  if (!file) return Entries{};
+  const auto list = nlohmann::json::parse(file, nullptr, false);
+  if (!list.is_array()) return fail(Code::kProtocol, path + " holds no figures");
+  Entries entries;
+  for (const auto& each : list) {
+    entries.push_back({.name = each.value("name", ""),
+                       .value = each.value("value", 0.0),
+                       .unit = each.value("unit", ""),
+                       .baseline = each.value("baseline", ""),
+                       .baseline_value = each.value("baseline_value", 0.0),
+                       .goal = each.value("goal", "")});
+  }
+  return entries;
+}
+
 Status write_json(const Entries& entries, const std::string& path) {
   nlohmann::json list = nlohmann::json::array();
   for (const Entry& entry : entries) {
@@ -49,7 +66,8 @@ Status write_json(const Entries& entries, const std::string& path) {
                     {"unit", entry.unit},
                     {"baseline", entry.baseline},
                     {"baseline_value", entry.baseline_value},
-                    {"ratio", entry.ratio()}});
+                    {"ratio", entry.ratio()},
+                    {"goal", entry.goal}});
   }
   std::ofstream file(path);
   file << list.dump(2) << '\n';

@@ -36,6 +36,8 @@ using Entries = std::vector<Entry>;
 void gap(std::uint64_t duration_ns) noexcept;
 
 void print_table(const Entries& entries);
+// What write_json() wrote; nothing where there is no such file.
+[[nodiscard]] Result<Entries> read_json(const std::string& path);
 [[nodiscard]] Status write_json(const Entries& entries, const std::string& path);
 
 }  // namespace warden::bench
