@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
+
 #include "tests/conformance/simulator.h"
 #include "tests/support/process.h"
 
@@ -47,6 +49,19 @@ TEST(HwFacts, WithoutACard) {
   auto facts = run({"vfio-user:/nonexistent/card.sock"});
   EXPECT_EQ(facts.wait(), 1);
   EXPECT_THAT(facts.err(), HasSubstr("warden-hw-facts: open vfio-user:/nonexistent/card.sock"));
+}
+
+// Proves that hw-test without a card ends as skipped, with the reason, whatever this host has.
+TEST(HwTest, SkipsWithoutACard) {
+  const std::string script = WARDEN_SOURCE_DIR "/tests/hw/hw-test";
+  for (const auto& [device, reason] :
+       std::map<std::string, std::string>{{"", "skipped: name a card: make hw-test DEVICE=0000:01:00.0"},
+                                          {"ffff:ff:1f.7", "skipped: there is no PCI function ffff:ff:1f.7"}}) {
+    test::Process hw_test({script, WARDEN_BIN_DIR, device});
+    EXPECT_EQ(hw_test.wait(), 77) << hw_test.output();
+    EXPECT_THAT(hw_test.err(), HasSubstr(reason));
+    EXPECT_EQ(hw_test.out(), "");
+  }
 }
 
 }  // namespace

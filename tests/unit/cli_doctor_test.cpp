@@ -38,7 +38,6 @@ Host host_of(const PciTree& tree) {
   const pci::Sysfs sysfs = tree.sysfs();
   return {.sysfs = sysfs,
           .cards = pci::functions_of(sysfs),
-          .root = true,
           .may_lock_memory = true,
           .lockable_bytes = 8 << 20,
           .may_load_bpf = true,

@@ -3,7 +3,6 @@
 #include "tools/warden/doctor.h"
 
 #include <sys/resource.h>
-#include <unistd.h>
 
 #include <array>
 #include <cstdlib>
@@ -62,7 +61,6 @@ Host look_at_host(const std::string& root, Result<std::string> wardend_status) {
   std::vector<pci::Function> cards = pci::functions_of(sysfs);
   return {.sysfs = std::move(sysfs),
           .cards = std::move(cards),
-          .root = ::geteuid() == 0,
           .may_lock_memory = has(kIpcLock),
           .lockable_bytes = limit_of(RLIMIT_MEMLOCK),
           .may_load_bpf = has(kSysAdmin) || (has(kBpf) && has(kPerfmon)),

@@ -19,7 +19,6 @@ namespace warden::cli {
 struct Host {
   pci::Sysfs sysfs;
   std::vector<pci::Function> cards;  // Tenstorrent's
-  bool root = false;
   bool may_lock_memory = false;      // CAP_IPC_LOCK: no limit counts
   std::uint64_t lockable_bytes = 0;  // RLIMIT_MEMLOCK, soft
   bool may_load_bpf = false;         // CAP_BPF and CAP_PERFMON, or CAP_SYS_ADMIN
