@@ -51,6 +51,17 @@ class BindingKill : public testing::Test {
     process.signal(SIGKILL);
     return process.wait() == 0;
   }
+  // Every other time bound again before it is given back. True when the kill came too late.
+  bool kill_and_go_on(PciKernel& kernel, const std::string& command, int round) {
+    const bool survived = kill_sometime(command);
+    if (round % 2 == 0) {
+      finish(kernel, "bind");
+      expect_bound(kernel, round);
+    }
+    finish(kernel, "unbind");
+    expect_as_before(kernel, round);
+    return survived;
+  }
   void expect_as_before(const PciKernel& kernel, int round) {
     ASSERT_EQ(kernel.driver_of(kCard), "tenstorrent") << round;
     ASSERT_EQ(tree_.text_of(kOverride), "tenstorrent") << round;
@@ -71,13 +82,7 @@ TEST_F(BindingKill, Bind) {
   PciKernel kernel(tree_, {});
   int survived = 0;
   for (int round = 0; round < kRounds; ++round) {
-    survived += kill_sometime("bind");
-    if (round % 2 == 0) {
-      finish(kernel, "bind");
-      expect_bound(kernel, round);
-    }
-    finish(kernel, "unbind");
-    expect_as_before(kernel, round);
+    survived += kill_and_go_on(kernel, "bind", round);
     if (HasFatalFailure()) return;
   }
   EXPECT_LT(survived, kRounds) << "none was killed in time";
@@ -90,13 +95,7 @@ TEST_F(BindingKill, Unbind) {
   for (int round = 0; round < kRounds; ++round) {
     finish(kernel, "bind");
     expect_bound(kernel, round);
-    survived += kill_sometime("unbind");
-    if (round % 2 == 0) {
-      finish(kernel, "bind");
-      expect_bound(kernel, round);
-    }
-    finish(kernel, "unbind");
-    expect_as_before(kernel, round);
+    survived += kill_and_go_on(kernel, "unbind", round);
     if (HasFatalFailure()) return;
   }
   EXPECT_LT(survived, kRounds) << "none was killed in time";
