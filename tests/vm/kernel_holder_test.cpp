@@ -6,6 +6,8 @@
 #include <sys/wait.h>
 
 #include <csignal>
+#include <filesystem>
+#include <fstream>
 #include <functional>
 #include <random>
 
@@ -123,6 +125,28 @@ TEST_P(KernelHolder, IsAlone) {
   const auto again = vfio::open(address_of("WARDEN_VM_PAIR0"), {.kernel_interface = GetParam()});
   ASSERT_FALSE(again);
   EXPECT_EQ(again.error().code, Code::kBusy);
+}
+
+// Proves that a group in which another driver works is refused with its name, and that nothing else stood in the way.
+// (A kernel without a driver for the serial port has nothing to show.)
+TEST_P(KernelHolder, IsNoUserOfASharedGroup) {
+  if (::access("/sys/bus/pci/drivers/serial", F_OK) != 0) return;
+  const std::string other = address_of("WARDEN_VM_SERIAL");
+  const auto bind_to = [&](const char* driver) {
+    const std::string folder = "/sys/bus/pci/devices/" + other;
+    std::ofstream(folder + "/driver/unbind") << other;
+    std::ofstream(folder + "/driver_override") << driver;
+    std::ofstream("/sys/bus/pci/drivers_probe") << other;
+    ASSERT_EQ(std::filesystem::read_symlink(folder + "/driver").filename(), driver);
+  };
+  bind_to("serial");
+  const auto refused = vfio::open(address_of("WARDEN_VM_PAIR0"), {.kernel_interface = GetParam()});
+  bind_to("vfio-pci");
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Code::kBusy);
+  EXPECT_THAT(refused.error().message, HasSubstr("is shared with " + other + " (driver serial)"));
+  const auto mine = vfio::open(address_of("WARDEN_VM_PAIR0"), {.kernel_interface = GetParam()});
+  EXPECT_TRUE(mine) << mine.error().message;
 }
 
 // Proves that whoever is killed with a card in its hands, at whatever moment, leaves it ready to be opened at once.

@@ -58,7 +58,8 @@ TEST_P(KernelReset, OfABusTakesBothFunctions) {
     EXPECT_EQ(first.device().reset().error().code, Code::kUnsupported);
   }
   const auto info = value_of(first.device().hot_reset_info());
-  EXPECT_THAT(addresses(info), ::testing::ElementsAre(address_of("WARDEN_VM_PAIR0"), address_of("WARDEN_VM_PAIR1")));
+  EXPECT_THAT(addresses(info), ::testing::ElementsAre(address_of("WARDEN_VM_PAIR0"), address_of("WARDEN_VM_PAIR1"),
+                                                      address_of("WARDEN_VM_SERIAL")));
   ASSERT_TRUE(info.dependents[0].group);
   EXPECT_EQ(info.dependents[0].group, info.dependents[1].group);
   EXPECT_TRUE(info.dependents[0].is_ours && info.dependents[1].is_ours);

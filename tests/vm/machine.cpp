@@ -190,6 +190,7 @@ Status Machine::start(const MachineOptions& options) {
       {"WARDEN_VM_PAIR0", pair, 0, fmt::format("edu,id=pair0,bus=port{},addr=0.0,multifunction=on", pair)});
   cards->push_back({"WARDEN_VM_PAIR1", pair, 1, fmt::format("edu,id=pair1,bus=port{},addr=0.1", pair)});
 
+  cards->push_back({"WARDEN_VM_SERIAL", pair, 2, fmt::format("pci-serial,id=serial,bus=port{},addr=0.2", pair)});
   const unsigned nic = pair + 1;
   cards->push_back({"WARDEN_VM_NIC", nic, 0, fmt::format("e1000e,id=nic,bus=port{},romfile=", nic)});
 
