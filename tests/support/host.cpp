@@ -16,6 +16,13 @@
 namespace warden::test {
 namespace {
 
+bool names_a_card_of_the_kernel(const std::vector<std::string>& options) {
+  const auto named = std::ranges::adjacent_find(options, [](const std::string& option, const std::string& value) {
+    return option == "--device" && !value.starts_with("vfio-user:");
+  });
+  return named != options.end();
+}
+
 constexpr int kDeadlineMs = 60'000;
 
 UniqueFd notification_socket(const std::string& path) {
@@ -65,7 +72,7 @@ bool Host::start_daemon(const std::vector<std::string>& options) {
   std::filesystem::create_directory(directory() + "/run");
   const UniqueFd ready = notification_socket(notify_path);
   std::vector<std::string> arguments = {"--socket", socket_path(), "--state", directory() + "/state"};
-  if (std::ranges::find(options, "--device") == options.end()) {
+  if (!names_a_card_of_the_kernel(options)) {
     arguments.insert(arguments.end(), {"--device", "vfio-user:" + directory() + "/sim/chip0.sock"});
   }
   arguments.insert(arguments.end(), options.begin(), options.end());

@@ -12,7 +12,7 @@ namespace warden::test {
 
 class Host {
  public:
-  // The daemon's card is the simulator's first one, unless an option names another.
+  // The daemon's first card is the simulator's first one, unless an option names one by its PCI address.
   // Both started and ready when they return; false and a reason in `why()` otherwise.
   [[nodiscard]] bool start_simulator(const std::vector<std::string>& options = {});
   [[nodiscard]] bool start_daemon(const std::vector<std::string>& options = {});
