@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <warden/device.h>
 
+#include <csignal>
 #include <nlohmann/json.hpp>
 
 #include "tests/support/host.h"
@@ -71,6 +72,21 @@ TEST_F(BusWord, AnErrorFailsTheCardUntilAReset) {
     EXPECT_EQ(reset.wait(), 0) << reset.output();
     EXPECT_EQ(first_device().at("state"), "ready");
   }
+}
+
+// Proves that wardend says once, in its log and in listings, why a card that it lost can't be had again.
+TEST_F(BusWord, WhyItStaysLost) {
+  host_.simulator_process().signal(SIGKILL);
+  ASSERT_EQ(host_.simulator_process().wait(), 128 + SIGKILL);
+  EXPECT_EQ(first_device().at("state"), "lost");  // asking for its telemetry has shown that
+  const auto said = host_.daemon().wait_for_line("is still lost: ");
+  ASSERT_TRUE(said) << host_.daemon().output();
+  EXPECT_THAT(*said, HasSubstr("Connection refused"));
+  EXPECT_THAT(std::string(first_device().at("reason")), HasSubstr("Connection refused"));
+  ASSERT_TRUE(host_.start_simulator()) << host_.why();
+  ASSERT_TRUE(host_.daemon().wait_for_line("is back")) << host_.daemon().output();
+  const std::string log = host_.daemon().output();
+  EXPECT_EQ(log.find(*said), log.rfind(*said)) << log;
 }
 
 // Proves that what the kernel says of a card is still heard when wardend's worker was killed and another goes on.

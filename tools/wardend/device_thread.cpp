@@ -181,7 +181,7 @@ void DeviceThread::reopen(std::unique_lock<std::mutex>& lock) {
   old.reset();  // a card takes one client at a time
   Result<std::unique_ptr<chip::Chip>> chip = opener(epoch);
   lock.lock();
-  if (!chip) return;
+  if (!chip) return stay_lost(chip.error().message);
   chip_ = std::move(*chip);
   epoch_ = chip_->epoch();
   identity_ = chip_->identity();
@@ -189,6 +189,13 @@ void DeviceThread::reopen(std::unique_lock<std::mutex>& lock) {
   reason_.clear();
   telemetry_.reset();
   done();
+}
+
+// Tried every second, told when it is another reason than before.
+void DeviceThread::stay_lost(const std::string& reason) {
+  if (reason_ == reason) return;
+  reason_ = reason;
+  spdlog::warn("{} is still lost: {}", name_, reason_);
 }
 
 void DeviceThread::close_for(std::uint64_t reset_id) {

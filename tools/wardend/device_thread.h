@@ -130,6 +130,7 @@ class DeviceThread final : public ResetTarget {
   // The first that is due, or the one that will be first; end() when there is none for now.
   [[nodiscard]] std::list<Cleaning>::iterator next_cleaning();
   void reopen(std::unique_lock<std::mutex>& lock);
+  void stay_lost(const std::string& reason);
   Status read_telemetry(chip::Chip& chip);
 
   const std::string name_;
