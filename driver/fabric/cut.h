@@ -77,7 +77,10 @@ class Cut {
   [[nodiscard]] RouterList facing() const;  // of the others, those whose links lead into the cut
   [[nodiscard]] RouterList inside() const;
   void note_paused(RouterSpan routers);  // and which the cut pauses: on the cards, for whoever comes after
-  [[nodiscard]] Result<std::vector<RouterPlan>> load(const CutLinks& links);
+  [[nodiscard]] bool run_already(std::span<const RouterPlan> plans) const;
+  void stop_what_runs();
+  void name_down(const CutLinks& links);
+  [[nodiscard]] Status load(std::vector<RouterPlan>& plans);
   [[nodiscard]] std::vector<RouterId> join_neighbours(const CutLinks& links, std::span<const RouterPlan> plans);
   [[nodiscard]] Status run(std::span<const RouterId> routers);
   void count_delayed();

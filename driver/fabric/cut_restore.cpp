@@ -113,34 +113,58 @@ void Cut::count_lost(const PairCounts& before_cut, RouterSpan others) {
   for (const auto& [pair, missing] : losses_) report_.lost_packets += missing;
 }
 
+// Whether somebody restored them before and came so far as to let them run: whoever loads them now loses what they have
+// taken since.
+bool Cut::run_already(std::span<const RouterPlan> plans) const {
+  return std::ranges::any_of(plans, [&](const RouterPlan& plan) {
+    Card& card = fabric_->card(plan.router);
+    if (session_at(card, plan.router.tile) == 0) return false;  // nothing of ours is there
+    const auto command = card.read32(plan.router.tile, kCommandWord);
+    return command && static_cast<RouterCommand>(*command) == RouterCommand::kRun;
+  });
+}
+
+// So that it can be seen what is missing: of pairs that move nothing can be said.
+void Cut::stop_what_runs() {
+  RouterList all = inside();
+  const RouterList neighbours = facing();
+  all.insert(all.end(), neighbours.begin(), neighbours.end());
+  FabricRouterStateManager manager(*fabric_);
+  if (auto told = manager.command(all, RouterCommand::kPause); !told) {
+    report_.remarks.push_back(std::move(told).error().message);
+  }
+  report_.not_paused = manager.wait(all, RouterStateCommon::PAUSED, options_.pause_timeout).stragglers;
+  RouterList everybody;
+  for (const Router& router : fabric_->routers()) everybody.push_back(&router);
+  count_lost(packets_in_lanes(*fabric_, everybody), everybody);
+}
+
 // The routers of the chips, PAUSED, as if nothing had happened to them.
-Result<std::vector<RouterPlan>> Cut::load(const CutLinks& links) {
-  auto plans = plan_cut(*fabric_, chips_, links);
-  if (!plans) return wrap(std::move(plans).error(), "plan the routers of the chips that were reset");
-  choose_cut_sessions(*fabric_, *plans);
+Status Cut::load(std::vector<RouterPlan>& plans) {
+  choose_cut_sessions(*fabric_, plans);
   RouterList others;
   for (const Router& router : fabric_->routers()) {
     if (!in_cut(router.id.node)) others.push_back(&router);
   }
   const auto accounts = Accounts::read(*fabric_, true);
   const PairCounts before_cut = packets_in_lanes(*fabric_, others);
-  preset_counts(*fabric_, *plans, *accounts, before_cut);
+  preset_counts(*fabric_, plans, *accounts, before_cut);
   count_lost(before_cut, others);
   const LoadOptions options{
       .telemetry = fabric_->has_telemetry(), .command = RouterCommand::kPause, .deadline = options_.start_deadline};
-  if (auto loaded = load_routers(fabric_->cards(), *plans, options); !loaded) {
-    return std::unexpected(std::move(loaded).error());
-  }
-  return plans;
+  return load_routers(fabric_->cards(), plans, options);
 }
 
-// Gives the neighbours whose links work again.
-std::vector<RouterId> Cut::join_neighbours(const CutLinks& links, std::span<const RouterPlan> plans) {
+void Cut::name_down(const CutLinks& links) {
   for (const RouterId& down : links.facing_down) {
     report_.not_restored.push_back(down);
     report_.remarks.push_back(fmt::format("the link of router {} did not come up within {} ms", to_string(down),
                                           options_.link_deadline.count()));
   }
+}
+
+// Gives the neighbours whose links work again.
+std::vector<RouterId> Cut::join_neighbours(const CutLinks& links, std::span<const RouterPlan> plans) {
   RouterList neighbours;
   for (const RouterId& up : links.facing_up) neighbours.push_back(fabric_->find(up));
   const std::uint64_t resent_before = resent_by(*fabric_, neighbours);
@@ -170,9 +194,16 @@ Status Cut::restore() {
 
   const auto links = await_cut_links(*fabric_, chips_, neighbours, patience);
   if (!links) return wrap(links.error(), "wait for the links of the chips that were reset");
-  const auto plans = load(*links);
-  if (!plans) return std::unexpected(plans.error());
-  std::vector<RouterId> routers = join_neighbours(*links, *plans);
+  auto plans = plan_cut(*fabric_, chips_, *links);
+  if (!plans) return wrap(std::move(plans).error(), "plan the routers of the chips that were reset");
+  name_down(*links);
+  std::vector<RouterId> routers = links->facing_up;
+  if (run_already(*plans)) {
+    stop_what_runs();
+  } else {
+    if (auto loaded = load(*plans); !loaded) return loaded;
+    routers = join_neighbours(*links, *plans);
+  }
   for (const FabricNodeId& chip : chips_) fabric_->adopt(chip, *plans);
   for (const RouterPlan& plan : *plans) routers.push_back(plan.router.id);
   const Status running = run(routers);
