@@ -2,6 +2,9 @@
 // What the firmware of the Ethernet tiles says about their links, read from the cards. Where it says so: tt-umd.
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <map>
+
 #include "driver/fabric/patience.h"
 #include "driver/fabric/topology.h"
 
@@ -31,6 +34,25 @@ bool any_trains(std::span<const CardLinks> cards) {
     }
   }
   return false;
+}
+
+// Up at one end only: firmware tells of a link at each end in its own time. A card none of whose links is up has no
+// name yet, and may be the one that is looked for.
+bool any_is_half_up(std::span<const CardLinks> cards) {
+  std::map<ChipName, const CardLinks*> named;
+  bool is_any_nameless = false;
+  for (const CardLinks& links : cards) {
+    const auto up = std::ranges::find(links, LinkState::kUp, &LinkWords::state);
+    if (up != links.end()) named.emplace(up->here, &links);
+    is_any_nameless = is_any_nameless || up == links.end();
+  }
+  return std::ranges::any_of(cards, [&](const CardLinks& links) {
+    return std::ranges::any_of(links, [&](const LinkWords& link) {
+      if (link.state != LinkState::kUp) return false;
+      const auto peer = named.find(link.there);
+      return peer == named.end() ? is_any_nameless : (*peer->second)[link.remote_channel].state != LinkState::kUp;
+    });
+  });
 }
 
 }  // namespace
@@ -89,7 +111,8 @@ Result<Topology> discover(std::span<const std::unique_ptr<Card>> cards, std::chr
       if (!read) return std::unexpected(std::move(read).error());
       links.push_back(*read);
     }
-    if (!any_trains(links) || !patience.again()) return make_topology(links, names);
+    const bool is_settled = !any_trains(links) && !any_is_half_up(links);
+    if (is_settled || !patience.again()) return make_topology(links, names);
   }
 }
 
