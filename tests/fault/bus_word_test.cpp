@@ -26,6 +26,7 @@ class BusWord : public testing::Test {
     ASSERT_TRUE(session) << session.error().message;
     session_ = *session;
     events_.emplace(host_.run("warden", {"events"}));
+    ASSERT_TRUE(host_.daemon().wait_for_line("(warden)")) << host_.daemon().output();  // it follows from here on
   }
 
   [[nodiscard]] json first_device() const {
