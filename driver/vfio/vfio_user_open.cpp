@@ -55,10 +55,12 @@ Result<UniqueFd> connect_socket(std::string_view path, int timeout_ms) {
   const timeval limit{timeout_ms / 1000, (timeout_ms % 1000) * 1000};
   (void)::setsockopt(socket.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
   if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0) return socket;
-  if (errno == ENOENT || errno == ECONNREFUSED) {
-    return fail_errno("connect (is the simulator running? start it with warden-sim)");
+  const int error_number = errno;
+  auto refused = fail_errno("connect", error_number);
+  if (error_number == ENOENT || error_number == ECONNREFUSED) {
+    refused.error().message += "; is the simulator running? start it with warden-sim";
   }
-  return fail_errno("connect");
+  return refused;
 }
 
 }  // namespace
