@@ -24,32 +24,12 @@ std::unexpected<Error> KernelDevice::failed(std::string_view doing, int error_nu
               fmt::format("{}: {}: {}", name_, doing, is_gone ? "the card is gone" : std::strerror(error_number)));
 }
 
-Result<RegionInfo> KernelDevice::region(std::uint32_t index) const {
-  if (index < regions_.size()) return regions_[index].info;
-  return fail(Code::kInvalidArgument, fmt::format("{}: there is no region {}", name_, index));
-}
-
-Result<IrqInfo> KernelDevice::irq(std::uint32_t index) const {
-  if (index < irqs_.size()) return irqs_[index];
-  return fail(Code::kInvalidArgument, fmt::format("{}: there is no interrupt {}", name_, index));
-}
-
-Status KernelDevice::check_range(std::uint32_t region, std::uint64_t offset, std::uint64_t size_bytes) const {
-  if (region >= regions_.size()) {
-    return fail(Code::kInvalidArgument, fmt::format("{}: there is no region {}", name_, region));
-  }
-  const std::uint64_t end = regions_[region].info.size_bytes;
-  if (size_bytes <= end && offset <= end - size_bytes) return {};
-  return fail(Code::kInvalidArgument, fmt::format("{}: {:#x}+{:#x} is outside of region {}, which has {:#x} bytes",
-                                                  name_, offset, size_bytes, region, end));
-}
-
 // The kernel cuts into the widest aligned accesses that it knows: of 8 bytes since 6.10, of 4 before.
 Status KernelDevice::read(std::uint32_t region, std::uint64_t offset, std::span<std::byte> into) {
   if (auto inside = check_range(region, offset, into.size()); !inside) return inside;
   while (!into.empty()) {
     const ssize_t got =
-        ::pread(device_.get(), into.data(), into.size(), static_cast<off_t>(regions_[region].file_offset + offset));
+        ::pread(device_.get(), into.data(), into.size(), static_cast<off_t>(file_offsets_[region] + offset));
     if (got < 0 && errno == EINTR) continue;
     if (got <= 0) {
       return failed(fmt::format("read {} bytes of region {} at {:#x}", into.size(), region, offset),
@@ -65,7 +45,7 @@ Status KernelDevice::write(std::uint32_t region, std::uint64_t offset, std::span
   if (auto inside = check_range(region, offset, from.size()); !inside) return inside;
   while (!from.empty()) {
     const ssize_t put =
-        ::pwrite(device_.get(), from.data(), from.size(), static_cast<off_t>(regions_[region].file_offset + offset));
+        ::pwrite(device_.get(), from.data(), from.size(), static_cast<off_t>(file_offsets_[region] + offset));
     if (put < 0 && errno == EINTR) continue;
     if (put <= 0) {
       return failed(fmt::format("write {} bytes of region {} at {:#x}", from.size(), region, offset),
@@ -79,7 +59,7 @@ Status KernelDevice::write(std::uint32_t region, std::uint64_t offset, std::span
 
 Result<Mapping> KernelDevice::map(std::uint32_t region, std::uint64_t offset, std::uint64_t size_bytes) {
   if (auto inside = check_range(region, offset, size_bytes); !inside) return std::unexpected(std::move(inside).error());
-  const RegionInfo& info = regions_[region].info;
+  const RegionInfo& info = regions_[region];
   const auto holds = [&](const RegionArea& area) {
     return offset >= area.offset && size_bytes <= area.size_bytes &&
            offset - area.offset <= area.size_bytes - size_bytes;
@@ -90,7 +70,7 @@ Result<Mapping> KernelDevice::map(std::uint32_t region, std::uint64_t offset, st
   }
   const int protection = (info.readable ? PROT_READ : 0) | (info.writable ? PROT_WRITE : 0);
   void* base = ::mmap(nullptr, size_bytes, protection, MAP_SHARED, device_.get(),
-                      static_cast<off_t>(regions_[region].file_offset + offset));
+                      static_cast<off_t>(file_offsets_[region] + offset));
   if (base == MAP_FAILED) return failed(fmt::format("map {:#x} bytes of region {}", size_bytes, region), errno);
   return mappings_.add(base, size_bytes);
 }
@@ -109,12 +89,7 @@ int KernelDevice::set_irqs(std::uint32_t flags, std::uint32_t index, std::uint32
 }
 
 Status KernelDevice::set_irq_eventfds(std::uint32_t index, std::uint32_t start, std::span<const int> fds) {
-  auto known = irq(index);
-  if (!known) return std::unexpected(std::move(known).error());
-  if (fds.empty() || fds.size() > known->count || start > known->count - fds.size()) {
-    return fail(Code::kInvalidArgument, fmt::format("{}: interrupt {} has {} vectors, not {} from {}", name_, index,
-                                                    known->count, fds.size(), start));
-  }
+  if (auto known = check_vectors(index, start, fds.size()); !known) return known;
   const int error = set_irqs(VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER, index, start,
                              static_cast<std::uint32_t>(fds.size()), fds);
   if (error == 0) return {};
@@ -135,11 +110,7 @@ Status KernelDevice::disable_irqs(std::uint32_t index) {
 }
 
 Status KernelDevice::unmask_irq(std::uint32_t index) {
-  auto known = irq(index);
-  if (!known) return std::unexpected(std::move(known).error());
-  if (!known->automasked) {
-    return fail(Code::kUnsupported, fmt::format("{}: interrupt {} does not mask itself", name_, index));
-  }
+  if (auto known = check_automasked(index); !known) return known;
   const int error = set_irqs(VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_UNMASK, index, 0, 1, {});
   if (error == 0) return {};
   return failed(fmt::format("unmask interrupt {}", index), error);

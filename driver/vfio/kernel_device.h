@@ -8,12 +8,12 @@
 #include <vector>
 
 #include "driver/pci/sysfs.h"
-#include "driver/vfio/device.h"
 #include "driver/vfio/dma_space.h"
+#include "driver/vfio/learnt_device.h"
 
 namespace warden::vfio {
 
-class KernelDevice final : public Device {
+class KernelDevice final : public LearntDevice {
  public:
   // Of the host whose files `sysfs` shows: a test may show another.
   [[nodiscard]] static Result<std::unique_ptr<Device>> open(std::string_view name, const OpenOptions& options,
@@ -22,10 +22,6 @@ class KernelDevice final : public Device {
   [[nodiscard]] static Result<std::unique_ptr<Device>> adopt(std::string_view name, std::vector<UniqueFd> descriptors,
                                                              const pci::Sysfs& sysfs = {});
 
-  [[nodiscard]] const std::string& name() const noexcept override { return name_; }
-  [[nodiscard]] DeviceInfo info() const noexcept override { return info_; }
-  [[nodiscard]] Result<RegionInfo> region(std::uint32_t index) const override;
-  [[nodiscard]] Result<IrqInfo> irq(std::uint32_t index) const override;
   [[nodiscard]] Status read(std::uint32_t region, std::uint64_t offset, std::span<std::byte> into) override;
   [[nodiscard]] Status write(std::uint32_t region, std::uint64_t offset, std::span<const std::byte> from) override;
   [[nodiscard]] Result<Mapping> map(std::uint32_t region, std::uint64_t offset, std::uint64_t size_bytes) override;
@@ -42,30 +38,21 @@ class KernelDevice final : public Device {
   [[nodiscard]] std::vector<int> descriptors() const override;
 
  private:
-  struct Region {
-    RegionInfo info;
-    std::uint64_t file_offset = 0;  // of its first byte in the device's descriptor
-  };
-
   KernelDevice(std::string_view name, pci::Sysfs sysfs, DmaSpaceSeat space, UniqueFd device);
 
   [[nodiscard]] Status learn();
-  [[nodiscard]] Result<Region> learn_region(std::uint32_t index) const;
+  [[nodiscard]] Result<RegionInfo> learn_region(std::uint32_t index);
   [[nodiscard]] Result<IrqInfo> learn_irq(std::uint32_t index) const;
-  [[nodiscard]] Status check_range(std::uint32_t region, std::uint64_t offset, std::uint64_t size_bytes) const;
   [[nodiscard]] int set_irqs(std::uint32_t flags, std::uint32_t index, std::uint32_t start, std::uint32_t count,
                              std::span<const int> fds) const;
   [[nodiscard]] Status check_dependents(std::span<const int> proofs);
   [[nodiscard]] std::unexpected<Error> failed(std::string_view doing, int error_number) const;
 
   // Set while opening, constant afterwards: no lock.
-  std::string name_;
   pci::Sysfs sysfs_;
   DmaSpaceSeat space_;  // closed after the device
   UniqueFd device_;
-  DeviceInfo info_;
-  std::vector<Region> regions_;
-  std::vector<IrqInfo> irqs_;
+  std::vector<std::uint64_t> file_offsets_;  // of each region's first byte in the device's descriptor
 };
 
 }  // namespace warden::vfio

@@ -41,7 +41,7 @@ std::vector<RegionArea> areas_of(std::span<const std::byte> capability) {
 }  // namespace
 
 KernelDevice::KernelDevice(std::string_view name, pci::Sysfs sysfs, DmaSpaceSeat space, UniqueFd device)
-    : name_(name), sysfs_(std::move(sysfs)), space_(std::move(space)), device_(std::move(device)) {}
+    : LearntDevice(name), sysfs_(std::move(sysfs)), space_(std::move(space)), device_(std::move(device)) {}
 
 Result<std::unique_ptr<Device>> KernelDevice::open(std::string_view name, const OpenOptions& options,
                                                    const pci::Sysfs& sysfs) {
@@ -92,40 +92,33 @@ Status KernelDevice::learn() {
   info.argsz = sizeof(info);
   if (::ioctl(device_.get(), VFIO_DEVICE_GET_INFO, &info) != 0) return fail_errno("ask what it is");
   if ((info.flags & VFIO_DEVICE_FLAGS_PCI) == 0) return fail(Code::kInvalidArgument, "it is no PCI function");
-  info_ = {info.num_regions, info.num_irqs, (info.flags & VFIO_DEVICE_FLAGS_RESET) != 0};
-  for (std::uint32_t index = 0; index < info_.region_count; ++index) {
-    auto learnt = learn_region(index);
-    if (!learnt) return wrap(std::move(learnt).error(), fmt::format("region {}", index));
-    regions_.push_back(std::move(*learnt));
-  }
-  for (std::uint32_t index = 0; index < info_.irq_count; ++index) {
-    auto learnt = learn_irq(index);
-    if (!learnt) return wrap(std::move(learnt).error(), fmt::format("interrupt {}", index));
-    irqs_.push_back(*learnt);
-  }
-  return {};
+  file_offsets_.resize(info.num_regions);
+  return learn_parts(
+      {info.num_regions, info.num_irqs, (info.flags & VFIO_DEVICE_FLAGS_RESET) != 0},
+      [this](std::uint32_t index) { return learn_region(index); },
+      [this](std::uint32_t index) { return learn_irq(index); });
 }
 
-Result<KernelDevice::Region> KernelDevice::learn_region(std::uint32_t index) const {
+Result<RegionInfo> KernelDevice::learn_region(std::uint32_t index) {
   vfio_region_info asked{};
   asked.index = index;
   auto answer = ask_with_capabilities(device_.get(), VFIO_DEVICE_GET_REGION_INFO, asked);
   // So the kernel says that this function has no such region (VGA).
-  if (!answer && answer.error().code == Code::kInvalidArgument) return Region{.info = {.index = index}};
+  if (!answer && answer.error().code == Code::kInvalidArgument) return RegionInfo{.index = index};
   if (!answer) return std::unexpected(std::move(answer).error());
   const vfio_region_info info = answer->fixed();
-  Region region{.info = {.index = index,
-                         .size_bytes = info.size,
-                         .readable = (info.flags & VFIO_REGION_INFO_FLAG_READ) != 0,
-                         .writable = (info.flags & VFIO_REGION_INFO_FLAG_WRITE) != 0,
-                         .mappable = (info.flags & VFIO_REGION_INFO_FLAG_MMAP) != 0},
-                .file_offset = info.offset};
+  file_offsets_[index] = info.offset;
+  RegionInfo region{.index = index,
+                    .size_bytes = info.size,
+                    .readable = (info.flags & VFIO_REGION_INFO_FLAG_READ) != 0,
+                    .writable = (info.flags & VFIO_REGION_INFO_FLAG_WRITE) != 0,
+                    .mappable = (info.flags & VFIO_REGION_INFO_FLAG_MMAP) != 0};
   const bool has_capabilities = (info.flags & VFIO_REGION_INFO_FLAG_CAPS) != 0;
   answer->each_capability(has_capabilities ? info.cap_offset : 0,
                           [&](std::uint16_t id, std::span<const std::byte> bytes) {
                             if (id != VFIO_REGION_INFO_CAP_SPARSE_MMAP) return;
-                            region.info.mappable_areas = areas_of(bytes);
-                            region.info.mappable = region.info.mappable && !region.info.mappable_areas.empty();
+                            region.mappable_areas = areas_of(bytes);
+                            region.mappable = region.mappable && !region.mappable_areas.empty();
                           });
   return region;
 }

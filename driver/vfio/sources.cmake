@@ -11,6 +11,7 @@ add_library(warden_vfio STATIC
   ${CMAKE_CURRENT_LIST_DIR}/kernel_host.cpp
   ${CMAKE_CURRENT_LIST_DIR}/kernel_open.cpp
   ${CMAKE_CURRENT_LIST_DIR}/kernel_reset.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/learnt_device.cpp
   ${CMAKE_CURRENT_LIST_DIR}/mapping.cpp
   ${CMAKE_CURRENT_LIST_DIR}/vfio_user_channel.cpp
   ${CMAKE_CURRENT_LIST_DIR}/vfio_user_client.cpp

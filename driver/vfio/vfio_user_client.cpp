@@ -22,26 +22,6 @@ std::string VfioUserClient::in_words(std::string_view doing, std::uint32_t regio
   return fmt::format("{}: {} {} bytes of region {} at {:#x}", name_, doing, size, region, offset);
 }
 
-Result<RegionInfo> VfioUserClient::region(std::uint32_t index) const {
-  if (index < regions_.size()) return regions_[index].info;
-  return fail(Code::kInvalidArgument, fmt::format("{}: there is no region {}", name_, index));
-}
-
-Result<IrqInfo> VfioUserClient::irq(std::uint32_t index) const {
-  if (index < irqs_.size()) return irqs_[index];
-  return fail(Code::kInvalidArgument, fmt::format("{}: there is no interrupt {}", name_, index));
-}
-
-Status VfioUserClient::check_range(std::uint32_t region, std::uint64_t offset, std::uint64_t size_bytes) const {
-  if (region >= regions_.size()) {
-    return fail(Code::kInvalidArgument, fmt::format("{}: there is no region {}", name_, region));
-  }
-  const std::uint64_t end = regions_[region].info.size_bytes;
-  if (size_bytes <= end && offset <= end - size_bytes) return {};
-  return fail(Code::kInvalidArgument, fmt::format("{}: {:#x}+{:#x} is outside of region {}, which has {:#x} bytes",
-                                                  name_, offset, size_bytes, region, end));
-}
-
 // Chunks end at multiples of 8, so that no aligned word is cut in two.
 std::size_t VfioUserClient::chunk_bytes(std::uint64_t offset, std::size_t left_bytes) const noexcept {
   return std::min<std::size_t>(left_bytes, max_transfer_bytes_ - (offset % 8));
@@ -103,13 +83,13 @@ Status VfioUserClient::write_chunk(std::uint32_t region, std::uint64_t offset, s
 
 Result<Mapping> VfioUserClient::map(std::uint32_t region, std::uint64_t offset, std::uint64_t size_bytes) {
   if (auto inside = check_range(region, offset, size_bytes); !inside) return std::unexpected(std::move(inside).error());
-  const Region& wanted = regions_[region];
-  if (!wanted.info.mappable) {
+  const RegionInfo& wanted = regions_[region];
+  if (!wanted.mappable) {
     return fail(Code::kUnsupported, fmt::format("{}: region {} can't be mapped", name_, region));
   }
-  const int protection = (wanted.info.readable ? PROT_READ : 0) | (wanted.info.writable ? PROT_WRITE : 0);
-  void* base = ::mmap(nullptr, size_bytes, protection, MAP_SHARED, wanted.memory.get(),
-                      static_cast<off_t>(wanted.memory_offset + offset));
+  const int protection = (wanted.readable ? PROT_READ : 0) | (wanted.writable ? PROT_WRITE : 0);
+  void* base = ::mmap(nullptr, size_bytes, protection, MAP_SHARED, backings_[region].memory.get(),
+                      static_cast<off_t>(backings_[region].offset + offset));
   if (base == MAP_FAILED) return fail_errno(in_words("map", region, offset, size_bytes));
   return mappings_.add(base, size_bytes);
 }
@@ -125,12 +105,7 @@ Status VfioUserClient::set_irqs(std::uint32_t flags, std::uint32_t index, std::u
 }
 
 Status VfioUserClient::set_irq_eventfds(std::uint32_t index, std::uint32_t start, std::span<const int> fds) {
-  auto known = irq(index);
-  if (!known) return std::unexpected(std::move(known).error());
-  if (fds.empty() || fds.size() > known->count || start > known->count - fds.size()) {
-    return fail(Code::kInvalidArgument, fmt::format("{}: interrupt {} has {} vectors, not {} from {}", name_, index,
-                                                    known->count, fds.size(), start));
-  }
+  if (auto known = check_vectors(index, start, fds.size()); !known) return known;
   while (!fds.empty()) {
     const auto step = std::min<std::size_t>(fds.size(), max_message_fds_);
     auto set = set_irqs(VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER, index, start,
@@ -148,11 +123,7 @@ Status VfioUserClient::disable_irqs(std::uint32_t index) {
 }
 
 Status VfioUserClient::unmask_irq(std::uint32_t index) {
-  auto known = irq(index);
-  if (!known) return std::unexpected(std::move(known).error());
-  if (!known->automasked) {
-    return fail(Code::kUnsupported, fmt::format("{}: interrupt {} does not mask itself", name_, index));
-  }
+  if (auto known = check_automasked(index); !known) return known;
   return set_irqs(VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_UNMASK, index, 0, 1, {});
 }
 

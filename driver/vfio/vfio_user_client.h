@@ -7,12 +7,12 @@
 #include <string_view>
 #include <vector>
 
-#include "driver/vfio/device.h"
+#include "driver/vfio/learnt_device.h"
 #include "driver/vfio/vfio_user_channel.h"
 
 namespace warden::vfio {
 
-class VfioUserClient final : public Device {
+class VfioUserClient final : public LearntDevice {
  public:
   // Connects to the socket at `path` and agrees on a version. kBusy when the server has a client already.
   [[nodiscard]] static Result<std::unique_ptr<Device>> connect(std::string_view name, std::string_view path,
@@ -21,10 +21,6 @@ class VfioUserClient final : public Device {
   [[nodiscard]] static Result<std::unique_ptr<Device>> adopt(std::string_view name, UniqueFd socket,
                                                              const OpenOptions& options);
 
-  [[nodiscard]] const std::string& name() const noexcept override { return name_; }
-  [[nodiscard]] DeviceInfo info() const noexcept override { return info_; }
-  [[nodiscard]] Result<RegionInfo> region(std::uint32_t index) const override;
-  [[nodiscard]] Result<IrqInfo> irq(std::uint32_t index) const override;
   [[nodiscard]] Status read(std::uint32_t region, std::uint64_t offset, std::span<std::byte> into) override;
   [[nodiscard]] Status write(std::uint32_t region, std::uint64_t offset, std::span<const std::byte> from) override;
   [[nodiscard]] Result<Mapping> map(std::uint32_t region, std::uint64_t offset, std::uint64_t size_bytes) override;
@@ -41,10 +37,9 @@ class VfioUserClient final : public Device {
   [[nodiscard]] std::vector<int> descriptors() const override { return {channel_.descriptor()}; }
 
  private:
-  struct Region {
-    RegionInfo info;
-    UniqueFd memory;  // what map() maps; empty where every access is trapped
-    std::uint64_t memory_offset = 0;
+  struct Backing {
+    UniqueFd memory;  // what map() maps of a region; empty where every access is trapped
+    std::uint64_t offset = 0;
   };
 
   VfioUserClient(std::string_view name, UniqueFd socket, const OpenOptions& options);
@@ -52,9 +47,8 @@ class VfioUserClient final : public Device {
   Status negotiate();
   Status accept_version(std::span<const std::byte> reply);
   Status learn_device();
-  Result<Region> learn_region(std::uint32_t index);
+  Result<RegionInfo> learn_region(std::uint32_t index);
   Result<IrqInfo> learn_irq(std::uint32_t index);
-  Status check_range(std::uint32_t region, std::uint64_t offset, std::uint64_t size_bytes) const;
   std::size_t chunk_bytes(std::uint64_t offset, std::size_t left_bytes) const noexcept;
   Status read_chunk(std::uint32_t region, std::uint64_t offset, std::span<std::byte> into);
   Status write_chunk(std::uint32_t region, std::uint64_t offset, std::span<const std::byte> from);
@@ -63,10 +57,7 @@ class VfioUserClient final : public Device {
   std::string in_words(std::string_view doing, std::uint32_t region, std::uint64_t offset, std::size_t size) const;
 
   // Set while opening, constant afterwards: no lock.
-  std::string name_;
-  DeviceInfo info_;
-  std::vector<Region> regions_;
-  std::vector<IrqInfo> irqs_;
+  std::vector<Backing> backings_;  // one for each region
   std::uint32_t max_transfer_bytes_ = wire::kMaxTransferBytes;
   std::uint64_t page_sizes_ = wire::kPageBytes;
   std::uint32_t max_message_fds_ = 1;  // the protocol's default until the server says more

@@ -66,7 +66,7 @@ Result<UniqueFd> connect_socket(std::string_view path, int timeout_ms) {
 }  // namespace
 
 VfioUserClient::VfioUserClient(std::string_view name, UniqueFd socket, const OpenOptions& options)
-    : name_(name), channel_(std::move(socket), options.request_timeout_ms) {}
+    : LearntDevice(name), channel_(std::move(socket), options.request_timeout_ms) {}
 
 Result<std::unique_ptr<Device>> VfioUserClient::connect(std::string_view name, std::string_view path,
                                                         const OpenOptions& options) {
@@ -144,21 +144,14 @@ Status VfioUserClient::learn_device() {
     return fail(Code::kProtocol, fmt::format("the server claims {} regions and {} interrupts", answered.region_count,
                                              answered.irq_count));
   }
-  info_ = {answered.region_count, answered.irq_count, (answered.flags & VFIO_DEVICE_FLAGS_RESET) != 0};
-  for (std::uint32_t index = 0; index < info_.region_count; ++index) {
-    auto learnt = learn_region(index);
-    if (!learnt) return wrap(std::move(learnt).error(), fmt::format("region {}", index));
-    regions_.push_back(std::move(*learnt));
-  }
-  for (std::uint32_t index = 0; index < info_.irq_count; ++index) {
-    auto learnt = learn_irq(index);
-    if (!learnt) return wrap(std::move(learnt).error(), fmt::format("interrupt {}", index));
-    irqs_.push_back(*learnt);
-  }
-  return {};
+  backings_.resize(answered.region_count);
+  return learn_parts(
+      {answered.region_count, answered.irq_count, (answered.flags & VFIO_DEVICE_FLAGS_RESET) != 0},
+      [this](std::uint32_t index) { return learn_region(index); },
+      [this](std::uint32_t index) { return learn_irq(index); });
 }
 
-Result<VfioUserClient::Region> VfioUserClient::learn_region(std::uint32_t index) {
+Result<RegionInfo> VfioUserClient::learn_region(std::uint32_t index) {
   const wire::RegionInfo asked{sizeof(wire::RegionInfo), 0, index, 0, 0, 0};
   wire::RegionInfo answered{};
   std::array<std::byte, kSpareReplyBytes> spare;
@@ -172,17 +165,13 @@ Result<VfioUserClient::Region> VfioUserClient::learn_region(std::uint32_t index)
                                      .reply_fds = &fds});
   if (!received) return std::unexpected(std::move(received).error());
   if (answered.index != index) return fail(Code::kProtocol, fmt::format("the answer is about {}", answered.index));
-  Region region;
-  region.info = {.index = index,
-                 .size_bytes = answered.size,
-                 .readable = (answered.flags & VFIO_REGION_INFO_FLAG_READ) != 0,
-                 .writable = (answered.flags & VFIO_REGION_INFO_FLAG_WRITE) != 0,
-                 .mappable = (answered.flags & VFIO_REGION_INFO_FLAG_MMAP) != 0 && !fds.empty()};
-  if (region.info.mappable) {
-    region.memory = std::move(fds.front());
-    region.memory_offset = answered.offset;
-  }
-  return region;
+  const bool mappable = (answered.flags & VFIO_REGION_INFO_FLAG_MMAP) != 0 && !fds.empty();
+  if (mappable) backings_[index] = {std::move(fds.front()), answered.offset};
+  return RegionInfo{.index = index,
+                    .size_bytes = answered.size,
+                    .readable = (answered.flags & VFIO_REGION_INFO_FLAG_READ) != 0,
+                    .writable = (answered.flags & VFIO_REGION_INFO_FLAG_WRITE) != 0,
+                    .mappable = mappable};
 }
 
 Result<IrqInfo> VfioUserClient::learn_irq(std::uint32_t index) {
