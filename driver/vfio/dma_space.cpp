@@ -106,7 +106,7 @@ Error DmaSpace::map_error(int error_number, Iova iova, std::uint64_t size_bytes)
               fmt::format("the kernel does not lock that much memory for this process (RLIMIT_MEMLOCK: {}); raise it "
                           "(ulimit -l, or LimitMEMLOCK=infinity of the service)",
                           locked_memory_limit())};
-    case ENOTTY: return {Code::kUnsupported, "without an IOMMU a card can't be given memory of the host"};
+    case ENOTTY: return {Code::kUnsupported, kNoDmaWithoutIommu};
     case EFAULT:
       return {Code::kInvalidArgument,
               "the kernel can't hold on to these pages; use a memfd or hugetlbfs, inside of "

@@ -21,6 +21,8 @@
 
 namespace warden::vfio {
 
+inline constexpr const char* kNoDmaWithoutIommu = "without an IOMMU a card can't be given memory of the host";
+
 // A piece of a file as it is mapped into this process. While it is, its inode's number is nobody else's.
 struct HostMemory {
   struct Unmap {

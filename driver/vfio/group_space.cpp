@@ -105,6 +105,9 @@ int GroupSpace::unmap_pages(Iova iova, std::uint64_t size_bytes, std::uint64_t& 
 
 Result<DmaLimits> GroupSpace::ask_limits() {
   auto info = ask_with_capabilities<vfio_iommu_type1_info>(container_.get(), VFIO_IOMMU_GET_INFO);
+  if (!info && ::ioctl(container_.get(), VFIO_CHECK_EXTENSION, VFIO_NOIOMMU_IOMMU) > 0) {
+    return fail(Code::kUnsupported, kNoDmaWithoutIommu);
+  }
   if (!info) return wrap(std::move(info).error(), "ask for the IOMMU's limits");
   DmaLimits limits{.usable = {}, .page_sizes = info->fixed().iova_pgsizes};
   info->each_capability(info->fixed().flags & VFIO_IOMMU_INFO_CAPS ? info->fixed().cap_offset : 0,
