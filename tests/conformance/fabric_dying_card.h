@@ -3,6 +3,8 @@
 // those that a clock happens to hit.
 #pragma once
 
+#include <gtest/gtest.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -64,6 +66,21 @@ class DyingCard final : public Card {
   std::vector<std::unique_ptr<Card>> cards;
   for (const auto& chip : chips) cards.push_back(std::make_unique<DyingCard>(*chip, life));
   return std::make_unique<ControlPlane>(std::move(cards));
+}
+
+// Runs the procedure, which does not return, in a process of its own. Whether it was killed; else it came to its end.
+template <typename Procedure>
+[[nodiscard]] bool dies_in(Procedure&& procedure) {
+  const pid_t child = ::fork();
+  if (child == 0) procedure();
+  int status = 0;
+  EXPECT_EQ(::waitpid(child, &status, 0), child);
+  if (WIFSIGNALED(status)) {
+    EXPECT_EQ(WTERMSIG(status), SIGKILL);
+    return true;
+  }
+  EXPECT_EQ(WEXITSTATUS(status), 0);
+  return false;
 }
 
 }  // namespace warden::fabric::testing

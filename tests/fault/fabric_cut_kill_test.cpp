@@ -2,10 +2,7 @@
 // Whoever puts a chip back into the fabric after its reset is killed at every single write: the next one puts it back
 // all the same, and not one packet is missing.
 #include <gtest/gtest.h>
-#include <sys/wait.h>
 #include <unistd.h>
-
-#include <csignal>
 
 #include "driver/fabric/cut.h"
 #include "driver/fabric/router_state_manager.h"
@@ -48,20 +45,6 @@ void die_of_failure(int status) { ::_exit(status); }
   ::_exit(0);
 }
 
-// Whether it was killed; else it came to the end.
-bool kill_at(const warden::testing::Simulator& simulator, std::uint64_t writes) {
-  const pid_t child = ::fork();
-  if (child == 0) cut_and_restore(simulator, writes);
-  int status = 0;
-  EXPECT_EQ(::waitpid(child, &status, 0), child);
-  if (WIFSIGNALED(status)) {
-    EXPECT_EQ(WTERMSIG(status), SIGKILL);
-    return true;
-  }
-  EXPECT_EQ(WEXITSTATUS(status), 0);
-  return false;
-}
-
 // As another process after it, which knows only what the cards tell.
 void finish(const warden::testing::Simulator& simulator) {
   const Chips chips = testing::open_chips(simulator, kCards);
@@ -98,7 +81,8 @@ TEST(FabricCutKill, WhoRestoresDiesAnywhere) {
     }
   }
   std::uint64_t writes = 0;
-  while (writes < kWritesMax && kill_at(simulator, writes) && !::testing::Test::HasFailure()) {
+  const auto is_killed = [&] { return testing::dies_in([&] { cut_and_restore(simulator, writes); }); };
+  while (writes < kWritesMax && is_killed() && !::testing::Test::HasFailure()) {
     SCOPED_TRACE(writes);
     ++writes;
     finish(simulator);

@@ -2,11 +2,9 @@
 // Whoever starts or ends generators and sinks is killed at every single write: the next one finds every core that runs,
 // and gives everything back.
 #include <gtest/gtest.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <csignal>
 
 #include "driver/fabric/settling.h"
 #include "driver/fabric/soft_reset.h"
@@ -42,20 +40,6 @@ constexpr FabricNodeId kDestination{.mesh_id = 0, .logical_x = 1, .logical_y = 0
   Patience patience(kPatience);
   if (!await_empty(*fabric, patience).empty() || !detach_worker(*fabric, *sink, kPatience)) ::_exit(4);
   ::_exit(0);
-}
-
-// Whether it was killed; else it came to the end.
-bool kill_at(const warden::testing::Simulator& simulator, std::uint64_t writes) {
-  const pid_t child = ::fork();
-  if (child == 0) start_and_end(simulator, writes);
-  int status = 0;
-  EXPECT_EQ(::waitpid(child, &status, 0), child);
-  if (WIFSIGNALED(status)) {
-    EXPECT_EQ(WTERMSIG(status), SIGKILL);
-    return true;
-  }
-  EXPECT_EQ(WEXITSTATUS(status), 0);
-  return false;
 }
 
 // The Tensix tiles whose cores run, by card.
@@ -102,7 +86,8 @@ TEST(FabricWorkerKill, NobodyIsForgotten) {
   }
   std::uint64_t writes = 0;
   int unattached = 0;
-  while (writes < kWritesMax && kill_at(simulator, writes) && !::testing::Test::HasFailure()) {
+  const auto is_killed = [&] { return testing::dies_in([&] { start_and_end(simulator, writes); }); };
+  while (writes < kWritesMax && is_killed() && !::testing::Test::HasFailure()) {
     SCOPED_TRACE(writes);
     ++writes;
     const Chips chips = testing::open_chips(simulator, kCards);
