@@ -46,10 +46,7 @@ test-tsan: dependencies  ## All tests with the thread sanitizer
 	tools/setup/without-aslr ctest --preset tsan
 
 bench: build vm-dependencies  ## Measure beside baselines; prints a table and writes build/bench.json
-	rm -f build/release/bench-guest.json
-	build/release/bin/warden-vm -- warden-bench --only kernel-vfio --json build/release/bench-guest.json || \
-		echo "bench: kernel-vfio is not measured, for want of a virtual machine"
-	build/release/bin/warden-bench --with build/release/bench-guest.json --json build/bench.json
+	tests/bench/bench build/release/bin build/bench.json
 
 hw-test: build  ## The driver's suites and a coordinated reset on a real card: make hw-test DEVICE=0000:01:00.0
 	tests/hw/hw-test build/release/bin $(DEVICE)
