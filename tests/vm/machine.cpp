@@ -152,15 +152,17 @@ std::vector<std::string> Machine::command_line(const std::string& cache, const M
       "q35,kernel-irqchip=split,memory-backend=ram",
       // Shared, because simulated cards reach it through its descriptor.
       "-object", fmt::format("memory-backend-memfd,id=ram,size={},share=on", kMemory), "-nodefaults", "-no-user-config",
-      "-display", "none", "-no-reboot", "-device", "intel-iommu,intremap=on,caching-mode=on", "-chardev",
-      fmt::format("socket,id=console,fd={}", far_ends_[0].get()), "-serial", "chardev:console", "-chardev",
-      fmt::format("socket,id=requests,fd={}", far_ends_[1].get()), "-serial", "chardev:requests", "-chardev",
-      fmt::format("socket,id=monitor,fd={}", far_ends_[2].get()), "-mon", "chardev=monitor,mode=control", "-kernel",
-      fmt::format("{}/kernel-{}/vmlinux", cache, options.kernel), "-initrd", directory_.path() + "/initrd", "-append",
+      "-display", "none", "-no-reboot", "-chardev", fmt::format("socket,id=console,fd={}", far_ends_[0].get()),
+      "-serial", "chardev:console", "-chardev", fmt::format("socket,id=requests,fd={}", far_ends_[1].get()), "-serial",
+      "chardev:requests", "-chardev", fmt::format("socket,id=monitor,fd={}", far_ends_[2].get()), "-mon",
+      "chardev=monitor,mode=control", "-kernel", fmt::format("{}/kernel-{}/vmlinux", cache, options.kernel), "-initrd",
+      directory_.path() + "/initrd", "-append",
       // A busy host gives the emulated timer no chance, and the kernel panics over it unless told not to check.
       "console=ttyS0 quiet panic=-1 intel_iommu=on no_timer_check", "-virtfs",
       "local,path=/,mount_tag=hostroot,security_model=none,readonly=on,multidevs=remap", "-virtfs",
       fmt::format("local,path={},mount_tag=build,security_model=none,multidevs=remap", option_value(kBuild))};
+  // Before any card.
+  if (options.iommu) line.insert(line.end(), {"-device", "intel-iommu,intremap=on,caching-mode=on"});
   unsigned last_port = 0;
   for (const Card& card : cards) {
     if (card.port != last_port) {

@@ -17,7 +17,8 @@ namespace warden::vm {
 struct MachineOptions {
   std::string kernel = "7";  // of the cache: 6.1, 7 or cdev
   std::string board = "mesh:1x2";
-  bool bind = true;                      // the cards to vfio-pci
+  bool bind = true;  // the cards to vfio-pci
+  bool iommu = true;
   std::vector<std::string> environment;  // NAME=VALUE for the command
   std::vector<std::string> command;      // empty: a shell
 };

@@ -194,6 +194,7 @@ int main(int count, char** arguments) {
       ->capture_default_str();
   app.add_option("--board", options.machine.board, "As for warden-sim")->capture_default_str();
   app.add_flag("!--no-bind", options.machine.bind, "Leave the cards to no driver, instead of vfio-pci");
+  app.add_flag("!--no-iommu", options.machine.iommu, "A machine without an IOMMU; it needs --no-bind");
   app.add_option("--env", options.machine.environment, "Environment of the command")->type_name("NAME=VALUE");
   app.add_option("--deadline", options.deadline_s, "Seconds after which a command has failed")->capture_default_str();
   app.add_option("COMMAND", options.machine.command, "What to run, and its arguments; none: a shell");
