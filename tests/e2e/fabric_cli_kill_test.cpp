@@ -5,6 +5,7 @@
 #include <random>
 
 #include "tests/e2e/fabric_host.h"
+#include "tests/support/rounds.h"
 
 namespace warden::test {
 namespace {
@@ -37,7 +38,7 @@ TEST_F(FabricKill, LosesNothing) {
                                                           {"pause", "--edge", "0,0-1,0"},
                                                           {"drain", "--device", "1,1"},
                                                           {"resume", "--device", "1,1"}};
-  constexpr int kRounds = 60;
+  constexpr int kRounds = rounds(60, 24);
   int killed = 0;
   for (int round = 0; round < kRounds; ++round) {
     const auto& command = commands[static_cast<std::size_t>(round) % commands.size()];
@@ -60,7 +61,7 @@ TEST_F(FabricKill, LosesNothing) {
 // the whole can be done again.
 TEST_F(FabricKill, LeavesNoWorkers) {
   ASSERT_EQ(fabric({"up"}).status, 0);
-  constexpr int kRounds = 20;
+  constexpr int kRounds = rounds(20, 8);
   for (int round = 0; round < kRounds; ++round) {
     (void)run_and_kill({"traffic", "start", "--size", "64"}, std::chrono::milliseconds(60));
     (void)run_and_kill({"traffic", "stop"}, std::chrono::milliseconds(40));

@@ -18,6 +18,7 @@
 
 #include "shm/allocation_writer.h"
 #include "shm/ledger.h"
+#include "tests/support/rounds.h"
 #include "tests/unit/shm_test_support.h"
 
 namespace warden::shm {
@@ -25,11 +26,7 @@ namespace {
 
 constexpr std::size_t kThreads = 3;
 constexpr std::size_t kKillers = 4;  // at a time: most of a kill is waiting
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr std::uint64_t kKills = 1'000;
-#else
-constexpr std::uint64_t kKills = 10'000;
-#endif
+constexpr auto kKills = test::rounds<std::uint64_t>(10'000, 1'000);
 
 std::uint64_t number_from(const char* variable, std::uint64_t otherwise) {
   const char* text = std::getenv(variable);

@@ -10,11 +10,12 @@
 #include <thread>
 
 #include "tests/support/allocation_peer.h"
+#include "tests/support/rounds.h"
 
 namespace warden::test {
 namespace {
 
-constexpr int kHosts = 8;
+constexpr int kHosts = rounds(8, 3);
 constexpr int kKillsOfHost = 9;  // more in a short time, and the keeper gives up
 constexpr int kClients = 3;
 constexpr int kMessages = 30'000;

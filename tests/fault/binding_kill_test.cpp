@@ -9,13 +9,14 @@
 #include <random>
 
 #include "tests/support/pci_kernel.h"
+#include "tests/support/rounds.h"
 
 namespace warden::test {
 namespace {
 
 constexpr const char* kCard = "0000:01:00.0";
 const std::string kOverride = std::string("/sys/bus/pci/devices/") + kCard + "/driver_override";
-constexpr int kRounds = 120;
+constexpr int kRounds = rounds(120, 30);
 constexpr int kMostDelayUs = 12'000;  // about what a whole call takes
 
 class BindingKill : public testing::Test {

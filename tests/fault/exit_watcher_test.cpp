@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "tests/fault/exit_watcher_fixture.h"
+#include "tests/support/rounds.h"
 
 namespace warden::test {
 
@@ -122,7 +123,7 @@ TEST_P(ExitWatcherTest, ExecFromAnotherThreadIsNoDeath) {
 
 // Both may believe to be the last.
 TEST_P(ExitWatcherTest, TwoThreadsExitAtOnceManyTimes) {
-  constexpr std::uint64_t kRounds = 2000;
+  constexpr auto kRounds = rounds<std::uint64_t>(2000, 400);
   for (std::uint64_t id = 1; id <= kRounds; ++id) {
     Gate gate;
     const Victim victim([&] { gate.execute_victim({"two-threads"}); });

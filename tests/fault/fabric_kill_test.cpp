@@ -19,6 +19,7 @@
 #include "driver/fabric/traffic_validation.h"
 #include "tests/conformance/fabric_mesh.h"
 #include "tests/conformance/fabric_traffic.h"
+#include "tests/support/rounds.h"
 
 namespace warden::fabric {
 namespace {
@@ -28,7 +29,7 @@ using testing::Chips;
 using testing::kPatience;
 
 constexpr std::size_t kCards = 4;
-constexpr int kRounds = 60;
+constexpr int kRounds = warden::test::rounds(60, 20);
 
 // Pauses, drains and cuts until it is killed; says when it begins.
 [[noreturn]] void control_for_ever(const warden::testing::Simulator& simulator, unsigned seed, int begun) {

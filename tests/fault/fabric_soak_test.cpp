@@ -11,16 +11,12 @@
 #include "driver/fabric/router_state_manager.h"
 #include "tests/conformance/fabric_mesh.h"
 #include "tests/conformance/fabric_traffic.h"
+#include "tests/support/rounds.h"
 
 namespace warden::fabric::testing {
 namespace {
 
-// Sanitizers make each cycle cost many times as much.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr int kCycles = 300;
-#else
-constexpr int kCycles = 10'000;
-#endif
+constexpr int kCycles = warden::test::rounds(10'000, 300);
 
 struct RunningFabric {
   RunningFabric(unsigned rows, unsigned columns) : board(rows, columns), control_plane(board.control_plane()) {
