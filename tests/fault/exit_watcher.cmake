@@ -8,6 +8,6 @@ set(room ${CMAKE_CURRENT_LIST_DIR})
 warden_add_test(test_exit_watcher
   SOURCES ${room}/exit_watcher_fixture.cpp ${room}/exit_watcher_test.cpp ${room}/exit_watcher_hook_test.cpp
           ${room}/exit_watcher_rights_test.cpp
-  LIBS warden_bpf warden_shm warden_daemon PkgConfig::LIBBPF Threads::Threads TIMEOUT 300)
+  LIBS warden_bpf warden_shm warden_daemon PkgConfig::LIBBPF Threads::Threads TIMEOUT 300 ALONE *UsedAgain*)
 target_compile_definitions(test_exit_watcher PRIVATE WARDEN_EXIT_VICTIM="$<TARGET_FILE:exit_victim>")
 add_dependencies(test_exit_watcher exit_victim)

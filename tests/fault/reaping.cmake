@@ -3,4 +3,4 @@
 warden_add_test(test_reaping
   SOURCES ${CMAKE_CURRENT_LIST_DIR}/reaping_test.cpp ${CMAKE_CURRENT_LIST_DIR}/reaping_restart_test.cpp
           ${CMAKE_CURRENT_LIST_DIR}/reaping_away_test.cpp
-  LIBS wardend_stack warden_shm warden_test_allocation TIMEOUT 300)
+  LIBS wardend_stack warden_shm warden_test_allocation TIMEOUT 300 ALONE *UsedAgain)

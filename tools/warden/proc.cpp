@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <csignal>
@@ -50,6 +51,7 @@ std::vector<pid_t> threads_of(pid_t pid) {
 
 struct Stat {
   char state = 0;
+  pid_t parent = 0;
   std::uint64_t start_ticks = 0;
   std::string name;
 };
@@ -61,14 +63,18 @@ std::optional<Stat> read_stat(const std::string& path) {
   const auto open = text->find('(');
   const auto close = text->rfind(')');
   if (open == std::string::npos || close == std::string::npos || close + 2 >= text->size()) return std::nullopt;
-  Stat stat{.state = (*text)[close + 2], .start_ticks = 0, .name = text->substr(open + 1, close - open - 1)};
+  Stat stat;
+  stat.state = (*text)[close + 2];
+  stat.name = text->substr(open + 1, close - open - 1);
+  constexpr int kParentField = 4;
   constexpr int kStartTimeField = 22;
   std::size_t at = close + 2;
-  for (int field = 3; field < kStartTimeField && at != std::string::npos; ++field) {
+  for (int field = 3; field < kStartTimeField; ++field) {
+    if (field == kParentField) std::from_chars(text->data() + at, text->data() + text->size(), stat.parent);
     at = text->find(' ', at);
-    if (at != std::string::npos) ++at;
+    if (at == std::string::npos) return std::nullopt;
+    ++at;
   }
-  if (at == std::string::npos) return std::nullopt;
   std::from_chars(text->data() + at, text->data() + text->size(), stat.start_ticks);
   return stat;
 }
@@ -82,6 +88,7 @@ std::optional<ProcessView> view_process(pid_t pid) {
   const auto leader = read_stat(fmt::format("/proc/{}/stat", pid));
   if (!leader) return std::nullopt;
   ProcessView view;
+  view.parent = leader->parent;
   view.start_ticks = leader->start_ticks;
   view.name = leader->name;
   for (const pid_t thread : threads_of(pid)) {
@@ -114,12 +121,13 @@ std::vector<pid_t> children_of(pid_t pid) {
 }
 
 // By system call: <sys/pidfd.h> of glibc 2.36 can't be used from C++.
-int signal_process(pid_t pid, std::uint64_t start_ticks, int signal_number) {
+int signal_process(pid_t pid, std::uint64_t start_ticks, int signal_number, std::span<const pid_t> parents) {
   const UniqueFd process(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
   if (!process) return errno;
   // Looked at after opening: the descriptor can't change its meaning any more, and this says what it means.
   const auto stat = read_stat(fmt::format("/proc/{}/stat", pid));
   if (!stat || stat->start_ticks != start_ticks) return ESRCH;
+  if (!parents.empty() && std::ranges::find(parents, stat->parent) == parents.end()) return ESRCH;
   return ::syscall(SYS_pidfd_send_signal, process.get(), signal_number, nullptr, 0) == 0 ? 0 : errno;
 }
 

@@ -10,27 +10,37 @@
 #include <cstring>
 #include <set>
 
-#include "tools/warden/proc.h"
-
 namespace warden::cli {
 
 struct ProcessTree::Walk {
   bool clean = true;  // nothing new, nothing running, nothing vanished
   std::set<pid_t> visited;
-  std::vector<pid_t> pending;
+  std::vector<Listed> pending;
   std::string running;
   std::string refused;
 };
 
-std::vector<pid_t> ProcessTree::roots() const {
-  std::vector<pid_t> pids = children_of(ancestor_);
-  std::erase(pids, except_);
-  return pids;
+void ProcessTree::list_children(pid_t parent, std::vector<Listed>& into) const {
+  for (const pid_t child : children_of(parent)) into.push_back({child, {parent, ancestor_}});
 }
 
-void ProcessTree::visit(pid_t pid, Walk& walk) {
+std::optional<ProcessView> ProcessTree::look_at(const Listed& listed) {
+  auto view = view_process(listed.pid);
+  if (view && std::ranges::find(listed.parents, view->parent) == listed.parents.end()) view.reset();
+  return view;
+}
+
+std::vector<ProcessTree::Listed> ProcessTree::roots() const {
+  std::vector<Listed> children;
+  list_children(ancestor_, children);
+  std::erase_if(children, [this](const Listed& child) { return child.pid == except_; });
+  return children;
+}
+
+void ProcessTree::visit(const Listed& listed, Walk& walk) {
+  const pid_t pid = listed.pid;
   if (!walk.visited.insert(pid).second) return;
-  const auto view = view_process(pid);
+  const auto view = look_at(listed);
   if (!view) {
     walk.clean = false;  // its children have another parent now, perhaps one that was walked before
     return;
@@ -46,7 +56,7 @@ void ProcessTree::visit(pid_t pid, Walk& walk) {
     walk.clean = false;
     const std::string who = fmt::format("pid {} ({})", pid, view->name);
     walk.running = fmt::format("{}, thread {} in state {}", who, view->running_thread, view->running_state);
-    const int error = signal_process(pid, view->start_ticks, SIGSTOP);
+    const int error = signal_process(pid, view->start_ticks, SIGSTOP, listed.parents);
     if (error == 0) entry->second.ours = true;
     if (error != 0 && error != ESRCH) walk.refused = fmt::format("stop {}: {}", who, std::strerror(error));
     // From the top down: children are looked at once their parent stands. It can't fork any more then, and, above all,
@@ -54,16 +64,16 @@ void ProcessTree::visit(pid_t pid, Walk& walk) {
     // stopped if that child were stopped first.
     return;
   }
-  for (const pid_t child : children_of(pid)) walk.pending.push_back(child);
+  list_children(pid, walk.pending);
 }
 
 Result<bool> ProcessTree::stop_step() {
   Walk walk;
   walk.pending = roots();
   while (!walk.pending.empty()) {
-    const pid_t pid = walk.pending.back();
+    const Listed next = walk.pending.back();
     walk.pending.pop_back();
-    visit(pid, walk);
+    visit(next, walk);
   }
   last_running_ = walk.running;
   // One clean walk is not proof: a running process whose parent died meanwhile may have moved to a place that had
@@ -79,9 +89,8 @@ std::size_t ProcessTree::stopped_count() const noexcept {
 }
 
 void ProcessTree::adopt_stopped() {
-  for (const pid_t pid : living()) {
-    const auto view = view_process(pid);
-    if (view && view->living && view->stopped) known_[pid] = Known{.start_ticks = view->start_ticks, .ours = true};
+  for (const Found& found : find()) {
+    if (found.view.stopped) known_[found.listed.pid] = Known{.start_ticks = found.view.start_ticks, .ours = true};
   }
 }
 
@@ -95,29 +104,34 @@ void ProcessTree::resume(pid_t spared) {
   last_walk_was_clean_ = false;
 }
 
-std::vector<pid_t> ProcessTree::living() const {
-  std::vector<pid_t> pending = roots();
+std::vector<ProcessTree::Found> ProcessTree::find() const {
+  std::vector<Listed> pending = roots();
   std::set<pid_t> visited;
-  std::vector<pid_t> found;
+  std::vector<Found> found;
   while (!pending.empty()) {
-    const pid_t pid = pending.back();
+    const Listed next = pending.back();
     pending.pop_back();
-    if (!visited.insert(pid).second) continue;
-    const auto view = view_process(pid);
+    if (!visited.insert(next.pid).second) continue;
+    const auto view = look_at(next);
     if (!view || !view->living) continue;
-    found.push_back(pid);
-    for (const pid_t child : children_of(pid)) pending.push_back(child);
+    found.push_back({next, *view});
+    list_children(next.pid, pending);
   }
   return found;
 }
 
+std::vector<pid_t> ProcessTree::living() const {
+  std::vector<pid_t> pids;
+  for (const Found& found : find()) pids.push_back(found.listed.pid);
+  return pids;
+}
+
 std::size_t ProcessTree::signal_all(int signal_number) {
-  const std::vector<pid_t> pids = living();
-  for (const pid_t pid : pids) {
-    const auto view = view_process(pid);
-    if (view && view->living) (void)signal_process(pid, view->start_ticks, signal_number);
+  const std::vector<Found> all = find();
+  for (const Found& found : all) {
+    (void)signal_process(found.listed.pid, found.view.start_ticks, signal_number, found.listed.parents);
   }
-  return pids.size();
+  return all.size();
 }
 
 }  // namespace warden::cli

@@ -5,13 +5,17 @@
 
 #include <sys/types.h>
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include <warden/result.h>
+
+#include "tools/warden/proc.h"
 
 namespace warden::cli {
 
@@ -46,9 +50,24 @@ class ProcessTree {
     std::uint64_t start_ticks = 0;  // with the pid, names a process: pids are used again
     bool ours = false;              // stopped here, not by somebody else before
   };
+  // A process as it is listed: a number, which may be another process's by the time that it is looked at. That one has
+  // another parent: neither the one that listed it, nor the ancestor, who gets the orphans.
+  struct Listed {
+    pid_t pid = 0;
+    std::array<pid_t, 2> parents{};
+  };
+  struct Found {
+    Listed listed;
+    ProcessView view;
+  };
   struct Walk;
-  void visit(pid_t pid, Walk& walk);
-  [[nodiscard]] std::vector<pid_t> roots() const;
+  void visit(const Listed& listed, Walk& walk);
+  void list_children(pid_t parent, std::vector<Listed>& into) const;
+  // Nothing: it is gone, or the number another process's.
+  [[nodiscard]] static std::optional<ProcessView> look_at(const Listed& listed);
+  [[nodiscard]] std::vector<Listed> roots() const;
+  // Those that live; parents come before their children.
+  [[nodiscard]] std::vector<Found> find() const;
 
   pid_t ancestor_;
   pid_t except_;
