@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The kernel's answers with a chain of capabilities behind them (struct vfio_info_cap_header).
+// Answers with a chain of capabilities behind them (struct vfio_info_cap_header): the kernel's, and vfio-user's, which
+// are laid out alike.
 #pragma once
 
 #include <linux/vfio.h>
@@ -26,6 +27,17 @@ template <typename T>
   return value;
 }
 
+// `use(id, bytes from the capability's header on)` for each, from `offset` (0: there are none). Ends with the bytes.
+template <typename Use>
+void each_capability(std::span<const std::byte> answer, std::size_t offset, Use use) {
+  while (offset != 0 && offset + sizeof(vfio_info_cap_header) <= answer.size()) {
+    const auto header = load_from<vfio_info_cap_header>(answer, offset);
+    use(header.id, answer.subspan(offset));
+    if (header.next <= offset) return;  // the chain only goes on
+    offset = header.next;
+  }
+}
+
 // An answer that begins with a T and is as long as its `argsz` says.
 template <typename T>
 class CapabilityAnswer {
@@ -34,16 +46,7 @@ class CapabilityAnswer {
 
   [[nodiscard]] T fixed() const { return load_from<T>(bytes_, 0); }
 
-  // `use(id, bytes from the capability's header on)` for each, from `offset` (0: there are none).
-  template <typename Use>
-  void each_capability(std::size_t offset, Use use) const {
-    while (offset != 0 && offset + sizeof(vfio_info_cap_header) <= bytes_.size()) {
-      const auto header = load_from<vfio_info_cap_header>(bytes_, offset);
-      use(header.id, std::span(bytes_).subspan(offset));
-      if (header.next <= offset) return;  // the chain only goes on
-      offset = header.next;
-    }
-  }
+  [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return bytes_; }
 
  private:
   std::vector<std::byte> bytes_;

@@ -110,19 +110,19 @@ Result<DmaLimits> GroupSpace::ask_limits() {
   }
   if (!info) return wrap(std::move(info).error(), "ask for the IOMMU's limits");
   DmaLimits limits{.usable = {}, .page_sizes = info->fixed().iova_pgsizes};
-  info->each_capability(info->fixed().flags & VFIO_IOMMU_INFO_CAPS ? info->fixed().cap_offset : 0,
-                        [&](std::uint16_t id, std::span<const std::byte> bytes) {
-                          if (id == VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE) {
-                            const auto head = load_from<vfio_iommu_type1_info_cap_iova_range>(bytes, 0);
-                            for (std::uint32_t i = 0; i < head.nr_iovas; ++i) {
-                              const auto range =
-                                  load_from<vfio_iova_range>(bytes, sizeof(head) + i * sizeof(vfio_iova_range));
-                              limits.usable.push_back({Iova{range.start}, Iova{range.end}});
-                            }
-                          } else if (id == VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL) {
-                            limits.mappings_left = load_from<vfio_iommu_type1_info_dma_avail>(bytes, 0).avail;
-                          }
-                        });
+  each_capability(info->bytes(), info->fixed().flags & VFIO_IOMMU_INFO_CAPS ? info->fixed().cap_offset : 0,
+                  [&](std::uint16_t id, std::span<const std::byte> bytes) {
+                    if (id == VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE) {
+                      const auto head = load_from<vfio_iommu_type1_info_cap_iova_range>(bytes, 0);
+                      for (std::uint32_t i = 0; i < head.nr_iovas; ++i) {
+                        const auto range =
+                            load_from<vfio_iova_range>(bytes, sizeof(head) + i * sizeof(vfio_iova_range));
+                        limits.usable.push_back({Iova{range.start}, Iova{range.end}});
+                      }
+                    } else if (id == VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL) {
+                      limits.mappings_left = load_from<vfio_iommu_type1_info_dma_avail>(bytes, 0).avail;
+                    }
+                  });
   return limits;
 }
 

@@ -58,16 +58,8 @@ Status KernelDevice::write(std::uint32_t region, std::uint64_t offset, std::span
 }
 
 Result<Mapping> KernelDevice::map(std::uint32_t region, std::uint64_t offset, std::uint64_t size_bytes) {
-  if (auto inside = check_range(region, offset, size_bytes); !inside) return std::unexpected(std::move(inside).error());
+  if (auto good = check_mappable(region, offset, size_bytes); !good) return std::unexpected(std::move(good).error());
   const RegionInfo& info = regions_[region];
-  const auto holds = [&](const RegionArea& area) {
-    return offset >= area.offset && size_bytes <= area.size_bytes &&
-           offset - area.offset <= area.size_bytes - size_bytes;
-  };
-  if (!info.mappable || (!info.mappable_areas.empty() && std::ranges::none_of(info.mappable_areas, holds))) {
-    return fail(Code::kUnsupported,
-                fmt::format("{}: {:#x}+{:#x} of region {} can't be mapped", name_, offset, size_bytes, region));
-  }
   const int protection = (info.readable ? PROT_READ : 0) | (info.writable ? PROT_WRITE : 0);
   void* base = ::mmap(nullptr, size_bytes, protection, MAP_SHARED, device_.get(),
                       static_cast<off_t>(file_offsets_[region] + offset));

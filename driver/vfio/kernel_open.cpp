@@ -27,17 +27,6 @@ Result<std::shared_ptr<DmaSpace>> open_space(const pci::Sysfs& sysfs, const pci:
   return GroupSpace::open(sysfs, function, options.allow_no_iommu);
 }
 
-std::vector<RegionArea> areas_of(std::span<const std::byte> capability) {
-  const auto head = load_from<vfio_region_info_cap_sparse_mmap>(capability, 0);
-  std::vector<RegionArea> areas;
-  for (std::uint32_t i = 0; i < head.nr_areas; ++i) {
-    const auto area =
-        load_from<vfio_region_sparse_mmap_area>(capability, sizeof(head) + i * sizeof(vfio_region_sparse_mmap_area));
-    if (area.size != 0) areas.push_back({area.offset, area.size});
-  }
-  return areas;
-}
-
 }  // namespace
 
 KernelDevice::KernelDevice(std::string_view name, pci::Sysfs sysfs, DmaSpaceSeat space, UniqueFd device)
@@ -113,13 +102,7 @@ Result<RegionInfo> KernelDevice::learn_region(std::uint32_t index) {
                     .readable = (info.flags & VFIO_REGION_INFO_FLAG_READ) != 0,
                     .writable = (info.flags & VFIO_REGION_INFO_FLAG_WRITE) != 0,
                     .mappable = (info.flags & VFIO_REGION_INFO_FLAG_MMAP) != 0};
-  const bool has_capabilities = (info.flags & VFIO_REGION_INFO_FLAG_CAPS) != 0;
-  answer->each_capability(has_capabilities ? info.cap_offset : 0,
-                          [&](std::uint16_t id, std::span<const std::byte> bytes) {
-                            if (id != VFIO_REGION_INFO_CAP_SPARSE_MMAP) return;
-                            region.mappable_areas = areas_of(bytes);
-                            region.mappable = region.mappable && !region.mappable_areas.empty();
-                          });
+  if ((info.flags & VFIO_REGION_INFO_FLAG_CAPS) != 0) learn_mappable_areas(answer->bytes(), info.cap_offset, region);
   return region;
 }
 

@@ -3,6 +3,7 @@
 // of the transport.
 #pragma once
 
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -40,6 +41,10 @@ class LearntDevice : public Device {
     return {};
   }
 
+  // From the capabilities of an answer about the region: those who sent it may lie.
+  static void learn_mappable_areas(std::span<const std::byte> answer, std::size_t capability_offset,
+                                   RegionInfo& region);
+  [[nodiscard]] Status check_mappable(std::uint32_t region, std::uint64_t offset, std::uint64_t size_bytes) const;
   [[nodiscard]] Status check_range(std::uint32_t region, std::uint64_t offset, std::uint64_t size_bytes) const;
   [[nodiscard]] Status check_vectors(std::uint32_t irq, std::uint32_t start, std::size_t count) const;
   [[nodiscard]] Status check_automasked(std::uint32_t irq) const;

@@ -82,11 +82,8 @@ Status VfioUserClient::write_chunk(std::uint32_t region, std::uint64_t offset, s
 }
 
 Result<Mapping> VfioUserClient::map(std::uint32_t region, std::uint64_t offset, std::uint64_t size_bytes) {
-  if (auto inside = check_range(region, offset, size_bytes); !inside) return std::unexpected(std::move(inside).error());
+  if (auto good = check_mappable(region, offset, size_bytes); !good) return std::unexpected(std::move(good).error());
   const RegionInfo& wanted = regions_[region];
-  if (!wanted.mappable) {
-    return fail(Code::kUnsupported, fmt::format("{}: region {} can't be mapped", name_, region));
-  }
   const int protection = (wanted.readable ? PROT_READ : 0) | (wanted.writable ? PROT_WRITE : 0);
   void* base = ::mmap(nullptr, size_bytes, protection, MAP_SHARED, backings_[region].memory.get(),
                       static_cast<off_t>(backings_[region].offset + offset));

@@ -9,6 +9,7 @@
 #include <array>
 #include <nlohmann/json.hpp>
 
+#include "driver/vfio/capability.h"
 #include "driver/vfio/vfio_user_client.h"
 
 namespace warden::vfio {
@@ -21,7 +22,7 @@ constexpr std::uint32_t kMaxRegions = 64;
 constexpr std::uint32_t kMaxIrqs = 64;
 // Below this not even one register access fits.
 constexpr std::uint32_t kMinTransferBytes = 16;
-// Room for capabilities behind a server's answers, which we ignore.
+// Room for capabilities behind a server's answers.
 constexpr std::size_t kSpareReplyBytes = 1024;
 
 std::span<const std::byte> bytes_of(const auto& object) { return std::as_bytes(std::span(&object, 1)); }
@@ -152,26 +153,32 @@ Status VfioUserClient::learn_device() {
 }
 
 Result<RegionInfo> VfioUserClient::learn_region(std::uint32_t index) {
-  const wire::RegionInfo asked{sizeof(wire::RegionInfo), 0, index, 0, 0, 0};
-  wire::RegionInfo answered{};
-  std::array<std::byte, kSpareReplyBytes> spare;
+  std::array<std::byte, sizeof(wire::RegionInfo) + kSpareReplyBytes> answer;
+  const wire::RegionInfo asked{answer.size(), 0, index, 0, 0, 0};
   std::vector<UniqueFd> fds;
   const std::array request{bytes_of(asked)};
-  const std::array<std::span<std::byte>, 2> reply{writable_bytes_of(answered), spare};
+  const std::array<std::span<std::byte>, 1> reply{answer};
   auto received = channel_.exchange({.command = wire::Command::kDeviceGetRegionInfo,
                                      .request = request,
                                      .reply = reply,
-                                     .reply_min_bytes = sizeof(answered),
+                                     .reply_min_bytes = sizeof(wire::RegionInfo),
                                      .reply_fds = &fds});
   if (!received) return std::unexpected(std::move(received).error());
+  const std::span<const std::byte> bytes(answer.data(), *received);
+  const auto answered = load_from<wire::RegionInfo>(bytes, 0);
   if (answered.index != index) return fail(Code::kProtocol, fmt::format("the answer is about {}", answered.index));
-  const bool mappable = (answered.flags & VFIO_REGION_INFO_FLAG_MMAP) != 0 && !fds.empty();
-  if (mappable) backings_[index] = {std::move(fds.front()), answered.offset};
-  return RegionInfo{.index = index,
+  // A server with more to say than there was room for may have left out which areas can be mapped.
+  const bool complete = answered.argument_bytes <= answer.size();
+  RegionInfo region{.index = index,
                     .size_bytes = answered.size,
                     .readable = (answered.flags & VFIO_REGION_INFO_FLAG_READ) != 0,
                     .writable = (answered.flags & VFIO_REGION_INFO_FLAG_WRITE) != 0,
-                    .mappable = mappable};
+                    .mappable = (answered.flags & VFIO_REGION_INFO_FLAG_MMAP) != 0 && !fds.empty() && complete};
+  if ((answered.flags & VFIO_REGION_INFO_FLAG_CAPS) != 0) {
+    learn_mappable_areas(bytes, answered.capability_offset, region);
+  }
+  if (region.mappable) backings_[index] = {std::move(fds.front()), answered.offset};
+  return region;
 }
 
 Result<IrqInfo> VfioUserClient::learn_irq(std::uint32_t index) {

@@ -2,12 +2,16 @@
 // What the vfio-user client does with peers that lie, stop, or go away.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <linux/vfio.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <array>
 #include <atomic>
 #include <cstring>
 #include <future>
+#include <optional>
 
 #include "driver/vfio/device.h"
 #include "tests/fault/driver_scripted_server.h"
@@ -61,6 +65,86 @@ TEST(VfioUserProtocol, GoodServerIsRead) {
   EXPECT_TRUE((*device)->info().can_reset);
   EXPECT_EQ((*device)->region(0)->size_bytes, 1U << 20);
   EXPECT_EQ(read_word(**device).value(), 0x5A5A5A5AU);
+}
+
+// An answer about region 0, of 1 MiB, of which these areas can be mapped; `claimed` of them in the capability's head.
+std::vector<std::byte> sparse_region(std::span<const vfio::RegionArea> areas, std::uint32_t claimed) {
+  std::vector<std::byte> bytes(sizeof(wire::RegionInfo) + sizeof(vfio_region_info_cap_sparse_mmap) +
+                               areas.size() * sizeof(vfio_region_sparse_mmap_area));
+  const wire::RegionInfo info{static_cast<std::uint32_t>(bytes.size()),
+                              VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE | VFIO_REGION_INFO_FLAG_MMAP |
+                                  VFIO_REGION_INFO_FLAG_CAPS,
+                              0,
+                              sizeof(wire::RegionInfo),
+                              1 << 20,
+                              0};
+  std::memcpy(bytes.data(), &info, sizeof(info));
+  const vfio_region_info_cap_sparse_mmap head{
+      .header = {.id = VFIO_REGION_INFO_CAP_SPARSE_MMAP, .version = 1, .next = 0}, .nr_areas = claimed, .reserved = 0};
+  std::byte* at = bytes.data() + sizeof(info);
+  std::memcpy(at, &head, sizeof(head));
+  at += sizeof(head);
+  for (const vfio::RegionArea& area : areas) {
+    const vfio_region_sparse_mmap_area one{.offset = area.offset, .size = area.size_bytes};
+    std::memcpy(at, &one, sizeof(one));
+    at += sizeof(one);
+  }
+  return bytes;
+}
+
+// Opens a device whose region 0 is told like this, over a file.
+Result<std::unique_ptr<Device>> open_with_region(const std::vector<std::byte>& told,
+                                                 std::optional<ScriptedServer>& server) {
+  server.emplace([told](Peer& peer) {
+    const UniqueFd memory(::memfd_create("region", MFD_CLOEXEC));
+    if (::ftruncate(memory.get(), 1 << 20) != 0) return;
+    peer.serve_information(true, [&](const Received& asked) { peer.reply_with_fd(asked, told, memory.get()); });
+    while (!peer.receive().ended) {
+    }
+  });
+  return vfio::open(server->name(), kPatient);
+}
+
+// Proves that of a region with holes those areas alone can be mapped which its server names, whole or in part.
+TEST(VfioUserProtocol, OnlyTheAreasThatAreToldCanBeMapped) {
+  const std::array<vfio::RegionArea, 2> areas{{{0x8000, 0x4000}, {0x1000, 0x2000}}};
+  std::optional<ScriptedServer> server;
+  auto device = open_with_region(sparse_region(areas, 2), server);
+  ASSERT_TRUE(device) << device.error().message;
+  const auto known = (*device)->region(0).value();
+  ASSERT_EQ(known.mappable_areas.size(), 2U);
+  EXPECT_EQ(known.mappable_areas[0].offset, 0x1000U);
+  const auto code = [&](std::uint64_t offset, std::uint64_t size_bytes) {
+    auto mapping = (*device)->map(0, offset, size_bytes);
+    return mapping ? Code{} : mapping.error().code;
+  };
+  EXPECT_EQ(code(0x1000, 0x2000), Code{});
+  EXPECT_EQ(code(0x9000, 0x1000), Code{});
+  EXPECT_EQ(code(0, 0x1000), Code::kUnsupported);
+  EXPECT_EQ(code(0x2000, 0x2000), Code::kUnsupported) << "over the end of an area";
+  EXPECT_EQ(code(0x1000, 0x9000), Code::kUnsupported) << "over a hole";
+}
+
+// Proves that areas which are claimed, but not there, are not read; and that a region of which no area is named, or
+// more than there was room for, can't be mapped at all.
+TEST(VfioUserProtocol, AreasThatAreNotThereAreNotMapped) {
+  const std::array<vfio::RegionArea, 1> areas{{{0x1000, 0x1000}}};
+  std::optional<ScriptedServer> server;
+  auto many = open_with_region(sparse_region(areas, 0xFFFF'FFFF), server);
+  ASSERT_TRUE(many) << many.error().message;
+  EXPECT_EQ((*many)->region(0)->mappable_areas.size(), 1U);
+  many->reset();
+  auto none = open_with_region(sparse_region({}, 0), server);
+  ASSERT_TRUE(none) << none.error().message;
+  EXPECT_FALSE((*none)->region(0)->mappable);
+  none->reset();
+  auto told = sparse_region(areas, 1);
+  told.resize(sizeof(wire::RegionInfo));
+  const std::uint32_t wanted_bytes = 4096;
+  std::memcpy(told.data(), &wanted_bytes, sizeof(wanted_bytes));
+  auto more = open_with_region(told, server);
+  ASSERT_TRUE(more) << more.error().message;
+  EXPECT_FALSE((*more)->region(0)->mappable);
 }
 
 // Proves that a reply to a message we did not send ends the connection.

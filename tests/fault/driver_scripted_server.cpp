@@ -4,9 +4,11 @@
 
 #include <linux/vfio.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <array>
 #include <cstdlib>
 #include <cstring>
 #include <stdexcept>
@@ -54,6 +56,25 @@ void Peer::reply(const Received& request, std::span<const std::byte> payload,
   send(header, payload);
 }
 
+void Peer::reply_with_fd(const Received& request, std::span<const std::byte> payload, int fd) {
+  wire::Header header{request.header.message_id, request.header.command,
+                      static_cast<std::uint32_t>(sizeof(wire::Header) + payload.size()), wire::kFlagReply, 0};
+  std::vector<std::byte> body(payload.begin(), payload.end());
+  std::array<iovec, 2> parts{{{&header, sizeof(header)}, {body.data(), body.size()}}};
+  alignas(cmsghdr) std::array<std::byte, CMSG_SPACE(sizeof(int))> room{};
+  msghdr message{};
+  message.msg_iov = parts.data();
+  message.msg_iovlen = parts.size();
+  message.msg_control = room.data();
+  message.msg_controllen = room.size();
+  cmsghdr* passed = CMSG_FIRSTHDR(&message);
+  passed->cmsg_level = SOL_SOCKET;
+  passed->cmsg_type = SCM_RIGHTS;
+  passed->cmsg_len = CMSG_LEN(sizeof(int));
+  std::memcpy(CMSG_DATA(passed), &fd, sizeof(fd));
+  (void)::sendmsg(fd_, &message, MSG_NOSIGNAL);
+}
+
 void Peer::reply_error(const Received& request, std::uint32_t error_number) {
   reply(request, {}, [&](wire::Header& header) {
     header.flags |= wire::kFlagError;
@@ -69,11 +90,15 @@ void Peer::reply_version(const Received& request, const std::string& json, std::
   reply(request, payload);
 }
 
-void Peer::serve_information(bool with_version) {
+void Peer::serve_information(bool with_version, const std::function<void(const Received&)>& answer_region) {
   if (with_version) reply_version(receive(), R"({"capabilities":{"max_msg_fds":8,"strange":[1,{"x":null}]}})");
   const wire::DeviceInfo info{sizeof(info), VFIO_DEVICE_FLAGS_RESET, kRegions, kIrqs};
   reply(receive(), bytes_of(info));
   for (std::uint32_t index = 0; index < kRegions; ++index) {
+    if (index == 0 && answer_region) {
+      answer_region(receive());
+      continue;
+    }
     const std::uint64_t size = index == 0 ? 1 << 20 : 0;
     const wire::RegionInfo region{sizeof(region), 3, index, 0, size, 0};
     reply(receive(), bytes_of(region));

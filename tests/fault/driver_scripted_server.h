@@ -31,11 +31,13 @@ class Peer {
   // A good reply to `request`; `change` may spoil its header first.
   void reply(const Received& request, std::span<const std::byte> payload,
              const std::function<void(vfio::wire::Header&)>& change = {});
+  void reply_with_fd(const Received& request, std::span<const std::byte> payload, int fd);
   void reply_error(const Received& request, std::uint32_t error_number);
   // VERSION with these capabilities.
   void reply_version(const Received& request, const std::string& json, std::uint16_t major = 0);
   // Answers everything until all regions and interrupts have been told: what open() asks. Region 0 has 1 MiB.
-  void serve_information(bool with_version);
+  // `answer_region`: who answers the request about region 0 instead.
+  void serve_information(bool with_version, const std::function<void(const Received&)>& answer_region = {});
   // A good reply to REGION_READ (bytes of value 0x5A) or REGION_WRITE.
   void reply_access(const Received& request);
 

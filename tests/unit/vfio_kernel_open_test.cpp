@@ -166,7 +166,7 @@ TEST(VfioCapability, ChainsEnd) {
   };
   const auto ids = [&] {
     std::vector<int> seen;
-    CapabilityAnswer<vfio_region_info>(bytes).each_capability(32, [&](std::uint16_t id, auto) { seen.push_back(id); });
+    each_capability(bytes, 32, [&](std::uint16_t id, auto) { seen.push_back(id); });
     return seen;
   };
   put(32, 1, 40);
