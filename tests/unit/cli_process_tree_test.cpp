@@ -151,8 +151,9 @@ TEST_F(ProcessTreeTest, FindsDaemonsByTheSubreaper) {
 
 // A relay: each process forks the next and dies, so that every walk finds another one. It must be caught all the same.
 TEST_F(ProcessTreeTest, CatchesARelayOfForks) {
-  start([this] {
-    while (::fork() == 0) shared_->beats[0].fetch_add(1);
+  const auto end = Clock::now() + 2 * kDeadline;  // nobody could stop it if this test were killed
+  start([this, end] {
+    while (Clock::now() < end && ::fork() == 0) shared_->beats[0].fetch_add(1);
   });
   ASSERT_TRUE(moves(0));
   ASSERT_TRUE(stop());
