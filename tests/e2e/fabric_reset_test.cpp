@@ -125,6 +125,7 @@ TEST_F(FabricReset, OthersNoticeNothingAndWhatLeadsThroughWaits) {
   constexpr std::uint32_t kQuietLooks = 40;
   std::uint32_t silent_before = 0;
   for (std::uint32_t look = 0; look < kQuietLooks; ++look) silent_before += is_silent() ? 1U : 0U;
+  ASSERT_LT(silent_before, kQuietLooks / 2) << "too little moves without a reset to tell anything";
   std::thread watcher([&] {
     for (; !done.load(); ++steps) silent_looks += is_silent() ? 1U : 0U;
   });

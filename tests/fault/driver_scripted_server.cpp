@@ -24,6 +24,11 @@ constexpr std::uint32_t kIrqs = VFIO_PCI_NUM_IRQS;
 
 std::span<const std::byte> bytes_of(const auto& object) { return std::as_bytes(std::span(&object, 1)); }
 
+wire::Header header_of_reply(const Received& request, std::size_t payload_bytes) {
+  return {request.header.message_id, request.header.command,
+          static_cast<std::uint32_t>(sizeof(wire::Header) + payload_bytes), wire::kFlagReply, 0};
+}
+
 bool receive_all(int fd, void* into, std::size_t size) {
   return size == 0 || ::recv(fd, into, size, MSG_WAITALL) == static_cast<ssize_t>(size);
 }
@@ -50,15 +55,13 @@ void Peer::send(const wire::Header& header, std::span<const std::byte> payload) 
 
 void Peer::reply(const Received& request, std::span<const std::byte> payload,
                  const std::function<void(wire::Header&)>& change) {
-  wire::Header header{request.header.message_id, request.header.command,
-                      static_cast<std::uint32_t>(sizeof(wire::Header) + payload.size()), wire::kFlagReply, 0};
+  wire::Header header = header_of_reply(request, payload.size());
   if (change) change(header);
   send(header, payload);
 }
 
 void Peer::reply_with_fd(const Received& request, std::span<const std::byte> payload, int fd) {
-  wire::Header header{request.header.message_id, request.header.command,
-                      static_cast<std::uint32_t>(sizeof(wire::Header) + payload.size()), wire::kFlagReply, 0};
+  wire::Header header = header_of_reply(request, payload.size());
   std::vector<std::byte> body(payload.begin(), payload.end());
   std::array<iovec, 2> parts{{{&header, sizeof(header)}, {body.data(), body.size()}}};
   alignas(cmsghdr) std::array<std::byte, CMSG_SPACE(sizeof(int))> room{};
